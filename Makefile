@@ -1,0 +1,161 @@
+# Cleave: forks running virtual machines.
+#
+#   make            everything, under build/
+#   make demo       launch a guest, fork it live, show what happened
+#   make check      every test, under every sanitizer that applies
+#   make bench      the library's and the VMM's figures, as ratios to a baseline of the same run
+#   make install    DESTDIR= and prefix= as usual
+#   make clean
+#
+# CC=clang chooses the compiler; SAN=address,undefined or SAN=thread builds with sanitizers into a folder of its own;
+# WERROR=1 makes warnings errors.
+
+CC      ?= gcc
+prefix  ?= /usr/local
+DESTDIR ?=
+SAN     ?=
+WERROR  ?=
+VERSION := 0.1.0
+
+comma := ,
+BUILD ?= build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))$(if $(filter clang,$(CC)),/clang)
+OBJ   := $(BUILD)/obj
+
+OPT      ?= -O2 -g
+WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+            $(if $(WERROR),-Werror)
+CPPFLAGS += -Iinclude -I. -D_GNU_SOURCE -DCLEAVE_VERSION='"$(VERSION)"'
+CFLAGS   += -std=c11 $(OPT) $(WARNINGS) -fno-strict-aliasing -fno-omit-frame-pointer -pthread \
+            $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
+LDFLAGS  += -pthread $(if $(SAN),-fsanitize=$(SAN))
+
+pkg = $(shell pkg-config $(1) $(2) 2>/dev/null)
+
+# What is built: one list a program, by folder.
+EPT_SRC    := $(wildcard ept/*.c)
+VMM_SRC    := $(wildcard vmm/*.c vmm/*/*.c) $(wildcard vmm/*/*.S)
+CLIENT_SRC := $(wildcard tools/client/*.c)
+TOOLS      := $(notdir $(patsubst %/,%,$(filter-out tools/client/,$(wildcard tools/*/))))
+GUESTS     := $(basename $(notdir $(wildcard guest/*.c guest/*.S)))
+
+objects = $(patsubst %,$(OBJ)/%.o,$(basename $(1)))
+
+EPT_LIB := $(BUILD)/libept.a
+VMM     := $(BUILD)/vmm
+TOOL_BIN := $(TOOLS:%=$(BUILD)/tools/%)
+GUEST_BIN := $(GUESTS:%=$(BUILD)/guest/%.bin) $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest.bin
+
+.PHONY: all demo check bench install uninstall clean packages test-programs kvm-programs bench-programs
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(EPT_LIB) $(VMM) $(TOOL_BIN) $(GUEST_BIN)
+
+# Every rule that needs a Debian package depends on this stamp, so that a fresh machine gets them first.
+PACKAGES := build/.packages
+$(PACKAGES): .ci/packages
+	@.ci/packages build
+	@mkdir -p $(@D) && touch $@
+packages: $(PACKAGES)
+
+$(OBJ)/%.o: %.c | $(PACKAGES)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+$(OBJ)/%.o: %.S | $(PACKAGES)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -g -MMD -MP -c -o $@ $<
+
+$(EPT_LIB): $(call objects,$(EPT_SRC))
+	@mkdir -p $(@D)
+	rm -f $@ && $(AR) rcs $@ $^
+
+$(VMM): $(call objects,$(VMM_SRC)) $(EPT_LIB)
+	$(CC) $(LDFLAGS) -o $@ $^ $(call pkg,--libs,libuv jansson)
+
+# A tool is the files of its folder plus the shared control-protocol client.
+define tool
+$(BUILD)/tools/$(1): $(call objects,$(wildcard tools/$(1)/*.c tools/$(1)/*.S) $(CLIENT_SRC))
+	@mkdir -p $$(@D)
+	$(CC) $(LDFLAGS) -o $$@ $$^ $(call pkg,--libs,jansson) -lm
+endef
+$(foreach t,$(TOOLS),$(eval $(call tool,$(t))))
+
+# ptstat carries its workload guest inside.
+WORKLOAD_IMAGE := $(OBJ)/tools/ptstat/workload_image.o
+$(WORKLOAD_IMAGE): $(BUILD)/guest/workload.bin
+$(WORKLOAD_IMAGE): CPPFLAGS += -DWORKLOAD_BIN='"$(BUILD)/guest/workload.bin"'
+
+# Guests are freestanding and never sanitized: they run in a machine of their own.
+GUEST_OBJ := build/obj
+GUEST_CFLAGS := -std=c11 -O2 -g $(WARNINGS) -Iinclude -I. -ffreestanding -fno-pic -mno-red-zone -mcmodel=small \
+                -mgeneral-regs-only -fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables -MMD -MP
+GUEST_LIB := $(patsubst %,$(GUEST_OBJ)/%.o,$(basename $(wildcard guest/lib/*.c guest/lib/*.S)))
+$(GUEST_OBJ)/guest/%.o: guest/%.c | $(PACKAGES)
+	@mkdir -p $(@D)
+	$(CC) $(GUEST_CFLAGS) -c -o $@ $<
+$(GUEST_OBJ)/guest/%.o: guest/%.S | $(PACKAGES)
+	@mkdir -p $(@D)
+	$(CC) $(GUEST_CFLAGS) -c -o $@ $<
+$(BUILD)/guest/%.elf: $(GUEST_OBJ)/guest/%.o $(GUEST_LIB) guest/lib/guest.ld
+	@mkdir -p $(@D)
+	$(CC) -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,-T,guest/lib/guest.ld -o $@ $(filter %.o,$^)
+$(BUILD)/guest/%.bin: $(BUILD)/guest/%.elf
+	objcopy -O binary $< $@
+$(BUILD)/guest.bin: $(BUILD)/guest/hello.bin
+	cp $< $@
+
+# Tests: each file under unit/, model/ and kvm/ is one Check program. Unit and model tests see the parts' own
+# functions; kvm tests see the built programs through the control protocol only.
+SUPPORT_OBJ := $(call objects,$(wildcard tests/support/*.c))
+VMM_PARTS   := $(filter-out $(OBJ)/vmm/main.o,$(call objects,$(VMM_SRC)))
+PTSTAT_PURE := $(call objects,tools/ptstat/samples.c tools/ptstat/bytes.c)
+UNIT_BIN    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c tests/model/*.c))
+KVM_BIN     := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/kvm/*.c))
+BENCH_BIN   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/*.c))
+TEST_LIBS    = $(call pkg,--libs,check jansson libuv) -lm
+
+$(BUILD)/tests/unit/%: $(OBJ)/tests/unit/%.o $(SUPPORT_OBJ) $(VMM_PARTS) $(PTSTAT_PURE) $(EPT_LIB) $(call objects,$(CLIENT_SRC))
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
+$(BUILD)/tests/model/%: $(OBJ)/tests/model/%.o $(SUPPORT_OBJ) $(VMM_PARTS) $(EPT_LIB) $(call objects,$(CLIENT_SRC))
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
+$(BUILD)/tests/kvm/%: $(OBJ)/tests/kvm/%.o $(SUPPORT_OBJ) $(EPT_LIB) $(call objects,$(CLIENT_SRC))
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
+$(BUILD)/tests/bench/%: $(OBJ)/tests/bench/%.o $(EPT_LIB)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^
+
+test-programs: $(UNIT_BIN)
+kvm-programs: $(KVM_BIN)
+bench-programs: $(BENCH_BIN)
+
+demo: all
+	@tools/demo
+
+check:
+	@.ci/packages check
+	@tests/run
+
+bench: all $(BENCH_BIN)
+	@BUILD=$(BUILD) tests/bench/run
+
+install: all
+	install -d $(DESTDIR)$(prefix)/bin $(DESTDIR)$(prefix)/lib $(DESTDIR)$(prefix)/include/ept \
+	    $(DESTDIR)$(prefix)/include/cleave $(DESTDIR)$(prefix)/share/man/man1
+	install -m 755 $(VMM) $(TOOL_BIN) $(DESTDIR)$(prefix)/bin
+	install -m 644 $(EPT_LIB) $(DESTDIR)$(prefix)/lib
+	install -m 644 include/ept/*.h $(DESTDIR)$(prefix)/include/ept
+	install -m 644 include/cleave/* $(DESTDIR)$(prefix)/include/cleave
+	install -m 644 $(wildcard vmm/*.1 tools/*/*.1) $(DESTDIR)$(prefix)/share/man/man1
+
+uninstall:
+	rm -f $(addprefix $(DESTDIR)$(prefix)/bin/,vmm $(TOOLS)) $(DESTDIR)$(prefix)/lib/libept.a
+	rm -f $(addprefix $(DESTDIR)$(prefix)/share/man/man1/,$(notdir $(wildcard vmm/*.1 tools/*/*.1)))
+	rm -rf $(DESTDIR)$(prefix)/include/ept $(DESTDIR)$(prefix)/include/cleave
+
+clean:
+	rm -rf build
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

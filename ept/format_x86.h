@@ -1,0 +1,172 @@
+/* The x86-64 long-mode format, which is also AMD NPT's: what the bits of an entry mean. Generic code includes one
+ * format header and uses only the fmt_ names below. Bit numbers are those of the Intel SDM, volume 3, "4-level paging".
+ */
+#ifndef EPT_FORMAT_X86_H
+#define EPT_FORMAT_X86_H
+
+#include <ept/types.h>
+
+#define FMT_BIT(n)  ((uint64_t)1 << (n))
+#define FMT_P       FMT_BIT(0)
+#define FMT_W       FMT_BIT(1)
+#define FMT_U       FMT_BIT(2)
+#define FMT_PWT     FMT_BIT(3)
+#define FMT_PCD     FMT_BIT(4)
+#define FMT_A       FMT_BIT(5)
+#define FMT_D       FMT_BIT(6)
+#define FMT_LARGE   FMT_BIT(7) /* the PAT bit at level 1, where it stays clear: see fmt_cache */
+#define FMT_G       FMT_BIT(8)
+#define FMT_NX      FMT_BIT(63)
+#define FMT_ADDRESS (FMT_BIT(52) - FMT_BIT(12))
+
+/* Software bits, all in 52 to 56, which hardware ignores. A mapping without rights has P clear and FMT_LIVE set. */
+#define FMT_LIVE     FMT_BIT(52)
+#define FMT_TRACKED  FMT_BIT(53)
+#define FMT_SOFT_BIT 54u
+#define FMT_SOFT     (FMT_BIT(54) | FMT_BIT(55) | FMT_BIT(56))
+
+#define FMT_SOFTWARE (FMT_LIVE | FMT_TRACKED | FMT_SOFT)
+#define FMT_HARDWARE                                                                                                   \
+    (FMT_P | FMT_W | FMT_U | FMT_PWT | FMT_PCD | FMT_A | FMT_D | FMT_LARGE | FMT_G | FMT_NX | FMT_ADDRESS)
+/* Bits with a meaning in some setting of the CPU: protection keys 59 to 62, HLAT restart 11. */
+#define FMT_AVOIDED (FMT_BIT(11) | FMT_BIT(59) | FMT_BIT(60) | FMT_BIT(61) | FMT_BIT(62))
+_Static_assert((FMT_SOFTWARE & (FMT_HARDWARE | FMT_AVOIDED)) == 0, "software bits must be free of meaning");
+_Static_assert((FMT_LIVE & (FMT_TRACKED | FMT_SOFT)) == 0 && (FMT_TRACKED & FMT_SOFT) == 0, "software bits overlap");
+
+/* Properties that have no bit here. */
+#define FMT_ABSENT PT_IPAT
+
+struct fmt_change {
+    uint64_t clear, set;
+};
+
+static inline bool fmt_is_live(uint64_t entry)
+{
+    return (entry & FMT_LIVE) != 0;
+}
+
+/* Of a live entry: does it map memory, rather than point at a table? */
+static inline bool fmt_is_leaf(uint64_t entry, unsigned level)
+{
+    return level == 1 || (entry & FMT_LARGE) != 0;
+}
+
+static inline uint64_t fmt_address(uint64_t entry)
+{
+    return entry & FMT_ADDRESS;
+}
+
+static inline bool fmt_is_tracked(uint64_t entry)
+{
+    return (entry & FMT_TRACKED) != 0;
+}
+
+/* Can hardware no longer change this entry? Not present it never does; else A and, where writable, D are set. */
+static inline bool fmt_is_quiet(uint64_t entry)
+{
+    return (entry & FMT_P) == 0 || ((entry & FMT_A) != 0 && (entry & (FMT_W | FMT_D)) != FMT_W);
+}
+
+/* The entry that points at a table: all rights, because rights are ANDed along the walk. */
+static inline uint64_t fmt_table(uint64_t pa)
+{
+    return pa | FMT_LIVE | FMT_P | FMT_W | FMT_U;
+}
+
+static inline bool fmt_is_good_table(uint64_t entry)
+{
+    return entry == fmt_table(fmt_address(entry)) || entry == (fmt_table(fmt_address(entry)) | FMT_A);
+}
+
+/* W and X need R, because a present entry can always be read. */
+static inline bool fmt_rights_allowed(uint64_t entry, unsigned caps)
+{
+    (void)caps;
+    return (entry & FMT_P) != 0 || ((entry & FMT_W) == 0 && (entry & FMT_NX) != 0);
+}
+
+/* The default PAT, by PCD and PWT: 0 WB, 1 WT, 2 UC-, 3 UC; the PAT bit only repeats these, so it is never set and the
+ * same bits serve leaves of every size. WC and WP are not in it. */
+static inline bool fmt_memory_type_exists(pt_prop prop)
+{
+    pt_prop type = prop & PT_MT_MASK;
+
+    return type == PT_WB || type == PT_WT || type == PT_UCMINUS || type == PT_UC;
+}
+
+static inline uint64_t fmt_cache(pt_prop prop)
+{
+    switch (prop & PT_MT_MASK) {
+    case PT_WT:
+        return FMT_PWT;
+    case PT_UCMINUS:
+        return FMT_PCD;
+    case PT_UC:
+        return FMT_PCD | FMT_PWT;
+    default:
+        return 0;
+    }
+}
+
+/* Bits of the properties but X and the memory type, which are not stored as they come. */
+static inline uint64_t fmt_bits(pt_prop prop)
+{
+    uint64_t bits = 0;
+
+    bits |= (prop & PT_R) ? FMT_P : 0;
+    bits |= (prop & PT_W) ? FMT_W : 0;
+    bits |= (prop & PT_U) ? FMT_U : 0;
+    bits |= (prop & PT_A) ? FMT_A : 0;
+    bits |= (prop & PT_D) ? FMT_D : 0;
+    bits |= (prop & PT_G) ? FMT_G : 0;
+    bits |= (prop & PT_TRACKED) ? FMT_TRACKED : 0;
+    bits |= (uint64_t)((prop & (PT_SOFT0 | PT_SOFT1 | PT_SOFT2)) >> 9) << FMT_SOFT_BIT;
+    return bits;
+}
+
+static inline uint64_t fmt_leaf(uint64_t hpa, unsigned level, pt_prop prop)
+{
+    return hpa | FMT_LIVE | (level > 1 ? FMT_LARGE : 0) | ((prop & PT_X) ? 0 : FMT_NX) | fmt_cache(prop) |
+           fmt_bits(prop);
+}
+
+static inline pt_prop fmt_prop(uint64_t entry)
+{
+    static const pt_prop types[4] = {PT_WB, PT_WT, PT_UCMINUS, PT_UC};
+    pt_prop prop = types[(entry & (FMT_PWT | FMT_PCD)) >> 3];
+
+    prop |= (entry & FMT_P) ? PT_R : 0;
+    prop |= (entry & FMT_W) ? PT_W : 0;
+    prop |= (entry & FMT_NX) ? 0 : PT_X;
+    prop |= (entry & FMT_U) ? PT_U : 0;
+    prop |= (entry & FMT_A) ? PT_A : 0;
+    prop |= (entry & FMT_D) ? PT_D : 0;
+    prop |= (entry & FMT_G) ? PT_G : 0;
+    prop |= (entry & FMT_TRACKED) ? PT_TRACKED : 0;
+    prop |= (pt_prop)((entry & FMT_SOFT) >> FMT_SOFT_BIT) << 9;
+    return prop;
+}
+
+/* A change of properties as masks over the raw entry; the generic code has checked its form. */
+static inline struct fmt_change fmt_change(struct pt_change change)
+{
+    struct fmt_change raw = {.clear = fmt_bits(change.clear), .set = fmt_bits(change.set)};
+
+    if (change.clear & PT_MT_MASK) {
+        raw.clear |= FMT_PWT | FMT_PCD;
+        raw.set |= fmt_cache(change.set);
+    }
+    if (change.set & PT_X)
+        raw.clear |= FMT_NX;
+    else if (change.clear & PT_X)
+        raw.set |= FMT_NX;
+    return raw;
+}
+
+/* The entry of one smaller leaf, `offset` bytes into a leaf: everything but address and size stays. */
+static inline uint64_t fmt_piece(uint64_t entry, uint64_t offset, unsigned to)
+{
+    return (entry + offset) & ~(to == 1 ? FMT_LARGE : 0);
+}
+
+#endif

@@ -1,0 +1,177 @@
+/* Removing mappings: one leaf, a whole subtree, or a range. */
+
+/* Hands a settled table and all below it to the gather, with the leaves they hold. Answers the 4 KiB units mapped. */
+static uint64_t gather_subtree(struct pt_gather *gather, uint64_t table, unsigned level)
+{
+    pt_entry *entries = pt_entries(gather->pt, table);
+    uint64_t frames = 0;
+
+    if (level == 1)
+        frames = pt_meta(gather->pt, table)->live;
+    for (unsigned i = 0; level > 1 && i < PT_ENTRIES; i++) {
+        uint64_t entry = pt_load(&entries[i]);
+
+        if (!fmt_is_live(entry))
+            continue;
+        if (fmt_is_leaf(entry, level))
+            frames += pt_slot_size(level) >> PT_PAGE_SHIFT;
+        else
+            frames += gather_subtree(gather, fmt_address(entry), level - 1);
+    }
+    gather_table(gather, table);
+    return frames;
+}
+
+/* Plans the splits. PT_END: nothing is mapped. */
+static enum pt_status plan_unmap(struct operation *op, uint64_t table, unsigned level, uint64_t start, uint64_t end)
+{
+    pt_entry *entries = pt_entries(op->cursor->pt, table);
+    enum pt_status all = PT_END;
+
+    FOR_EACH_SLOT(at, stop, start, end, level)
+    {
+        uint64_t entry = pt_load(&entries[pt_index(at, level)]);
+
+        if (!fmt_is_live(entry))
+            continue;
+        if (is_whole_slot(at, stop, level))
+            all = PT_OK;
+        else if (!fmt_is_leaf(entry, level))
+            all = plan_unmap(op, fmt_address(entry), level - 1, at, stop) == PT_OK ? PT_OK : all;
+        else {
+            plan_split(op, entry, level, at, stop);
+            all = PT_OK;
+        }
+    }
+    return all;
+}
+
+/* Cannot fail. Tables partly inside that become empty are removed by finish(). */
+static void commit_unmap(struct operation *op, uint64_t table, unsigned level, uint64_t start, uint64_t end)
+{
+    const struct pt *pt = op->cursor->pt;
+    struct pt_gather *gather = op->cursor->gather;
+    pt_entry *entries = pt_entries(pt, table);
+    unsigned removed = 0;
+
+    FOR_EACH_SLOT(at, stop, start, end, level)
+    {
+        pt_entry *slot = &entries[pt_index(at, level)];
+        uint64_t entry = pt_load(slot);
+
+        if (!fmt_is_live(entry))
+            continue;
+        if (is_whole_slot(at, stop, level)) {
+            pt_store(slot, 0);
+            removed++;
+            if (!fmt_is_leaf(entry, level))
+                gather_subtree(gather, fmt_address(entry), level - 1);
+            else if (fmt_is_tracked(entry))
+                gather_frames(gather, fmt_address(entry), level, op->start, op->end);
+        } else if (!fmt_is_leaf(entry, level)) {
+            commit_unmap(op, fmt_address(entry), level - 1, at, stop);
+        } else {
+            commit_unmap(op, split_leaf(op, slot, at, level), level - 1, at, stop);
+        }
+    }
+    pt_meta(pt, table)->live = (uint16_t)(pt_meta(pt, table)->live - removed);
+}
+
+enum pt_status PT_FN(cursor_unmap_range)(struct pt_cursor *cursor, uint64_t length)
+{
+    struct operation op;
+    enum pt_status status = begin(cursor, length, true);
+
+    if (status != PT_OK)
+        return status;
+    status = settle(&op, cursor, cursor->at, cursor->at + length);
+    if (status != PT_OK)
+        return status;
+    status = plan_unmap(&op, op.root, op.level, op.start, op.end);
+    if (status == PT_OK)
+        status = acquire(&op);
+    if (status == PT_OK) {
+        gather_range(cursor->gather, op.start, op.end);
+        commit_unmap(&op, op.root, op.level, op.start, op.end);
+    }
+    if (status == PT_OK || status == PT_END) {
+        cursor->at = op.end;
+        status = PT_OK;
+    }
+    finish(&op);
+    return status;
+}
+
+/* Takes the leaf at `at`, in which the path ends, or the piece of it that lies before `end`. */
+static enum pt_status take_leaf(struct pt_cursor *cursor, uint64_t at, uint64_t end, struct pt_item *item)
+{
+    struct pt_gather *gather = cursor->gather;
+    unsigned level = piece_level(at, end, cursor->level);
+    uint64_t entry;
+
+    if (level < cursor->level) {
+        enum pt_status status = split_down(cursor, at, level);
+
+        if (status != PT_OK)
+            return status;
+    }
+    gather_range(gather, at, at + pt_slot_size(level));
+    entry = atomic_exchange_explicit(path_entry(cursor, at), 0, memory_order_acq_rel);
+    pt_meta(cursor->pt, cursor->path[level])->live--;
+    if (fmt_is_tracked(entry))
+        gather_frames(gather, fmt_address(entry), level, at, at + pt_slot_size(level));
+    fill_item(cursor, entry, level, at, item);
+    item->at = at;
+    cursor->at = at + item->length;
+    return PT_OK;
+}
+
+enum pt_status PT_FN(cursor_take_next)(struct pt_cursor *cursor, uint64_t length, struct pt_item *item)
+{
+    enum pt_status status = begin(cursor, length, true);
+    uint64_t end, at, entry;
+
+    if (status != PT_OK)
+        return status;
+    end = cursor->at + length;
+    if (find_leaf(cursor, cursor->at, end, &at, &entry))
+        return take_leaf(cursor, at, end, item);
+    cursor->at = end;
+    return PT_END;
+}
+
+enum pt_status PT_FN(cursor_take_subtree)(struct pt_cursor *cursor, uint64_t length, struct pt_item *item)
+{
+    enum pt_status status = begin(cursor, length, true);
+    struct operation op;
+    uint64_t end, at, start, entry;
+    unsigned level;
+
+    if (status != PT_OK)
+        return status;
+    end = cursor->at + length;
+    if (!find_leaf(cursor, cursor->at, end, &at, &entry)) {
+        cursor->at = end;
+        return PT_END;
+    }
+    /* The highest level whose whole slot, with a table in it, is inside: the entry for it must be on our path. */
+    for (level = cursor->top; level > cursor->level; level--)
+        if (pt_slot_start(at, level) >= cursor->at && pt_slot_end(at, level) <= end)
+            break;
+    if (level == cursor->level)
+        return take_leaf(cursor, at, end, item);
+    start = pt_slot_start(at, level);
+    status = settle(&op, cursor, start, pt_slot_end(at, level));
+    if (status != PT_OK)
+        return status;
+    entry = pt_load(path_entry(cursor, start));
+    gather_range(cursor->gather, op.start, op.end);
+    pt_store(path_entry(cursor, start), 0);
+    pt_meta(cursor->pt, op.root)->live--;
+    *item =
+        (struct pt_item){.kind = PT_TABLE, .level = level, .start = start, .length = op.end - op.start, .at = start};
+    item->frames = gather_subtree(cursor->gather, fmt_address(entry), level - 1);
+    cursor->at = op.end;
+    finish(&op);
+    return PT_OK;
+}

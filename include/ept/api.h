@@ -1,0 +1,127 @@
+/* The functions of one page-table format, declared for the prefix PT_FORMAT: ept_cursor_map(), x86_cursor_map().
+ * Include <ept/ept.h> or <ept/x86.h>, not this file; it has no include guard because each of them includes it.
+ *
+ * Addresses, lengths and HPAs are bytes and multiples of 4 KiB. Any status other than PT_OK and PT_END means that
+ * nothing changed: no mapping, not the cursor, no reference. A cursor and its gather belong to one thread. */
+#ifndef PT_FORMAT
+#error "include <ept/ept.h> or <ept/x86.h>"
+#endif
+#define PT_JOIN_(a, b) a##_##b
+#define PT_JOIN(a, b)  PT_JOIN_(a, b)
+#define PT_FN(name)    PT_JOIN(PT_FORMAT, name)
+
+/* --- Trees ------------------------------------------------------------------------------------------------------ */
+
+/* Makes an empty tree: allocates the root. The config is copied. PT_EINVAL: a hook or number that cannot be;
+ * PT_ENOMEM: no page for the root. */
+PT_CHECKED enum pt_status PT_FN(init)(struct pt *pt, const struct pt_config *config);
+
+/* Takes everything down: flushes all of the address space, drops every reference, frees every table. No cursor and no
+ * unsynced gather of the tree may be left. */
+void PT_FN(destroy)(struct pt *pt);
+
+/* --- Gathers ---------------------------------------------------------------------------------------------------- */
+
+/* Empty gather for cursors of this tree. It must be synced before it goes away. */
+void PT_FN(gather_init)(struct pt_gather *gather, struct pt *pt);
+
+/* Calls the flush hook if anything needs it, then puts frames and frees tables. Allowed with cursors open; the library
+ * calls it by itself when the gather is full. */
+void PT_FN(gather_sync)(struct pt_gather *gather);
+
+/* --- Cursors ---------------------------------------------------------------------------------------------------- */
+
+/* Claims [start, start + length) and stands at start. Waits while another owner's cursor holds the table needed. Every
+ * other cursor that overlaps waits, here or when it first comes to this range, until cursor_end. A reader needs a
+ * gather too: it may be the one to remove a table that another cursor emptied. PT_EINVAL: misaligned or empty range, or
+ * a gather of another tree or none; PT_ERANGE: beyond the address space. After an error there is nothing to end. */
+PT_CHECKED enum pt_status PT_FN(cursor_init)(struct pt_cursor *cursor, struct pt *pt, uint64_t start, uint64_t length,
+                                             enum pt_mode mode, struct pt_gather *gather);
+
+/* Claims part of what `outer` has claimed, with its mode and gather, for a second position inside it; end it before
+ * outer. Until then nothing may move outer or change anything through it. PT_ERANGE: not inside outer's claim. */
+PT_CHECKED enum pt_status PT_FN(cursor_init_inside)(struct pt_cursor *cursor, struct pt_cursor *outer, uint64_t start,
+                                                    uint64_t length);
+
+/* Gives the range back; empty tables go to the gather, which may be synced before or after. Ending twice is harmless.
+ */
+void PT_FN(cursor_end)(struct pt_cursor *cursor);
+
+/* Where the cursor stands; start + length of the claim when depleted. */
+static inline uint64_t PT_FN(cursor_at)(const struct pt_cursor *cursor)
+{
+    return cursor->at;
+}
+
+/* The slot the cursor stands in: PT_HOLE or PT_LEAF. PT_END: depleted. */
+PT_CHECKED enum pt_status PT_FN(cursor_query)(struct pt_cursor *cursor, struct pt_item *item);
+
+/* Moves to the end of the slot the cursor stands in, or to the claim's end if that is nearer. PT_END: depleted already.
+ */
+PT_CHECKED enum pt_status PT_FN(cursor_next)(struct pt_cursor *cursor);
+
+/* Moves to the first leaf within `length` and reports it. The cursor then stands at the leaf's start, or where it was
+ * if it already stood inside the leaf. PT_END: none; the cursor has moved by `length`. */
+PT_CHECKED enum pt_status PT_FN(cursor_find_next)(struct pt_cursor *cursor, uint64_t length, struct pt_item *item);
+
+/* Stands at `address` of the claim; its end is allowed and depletes the cursor. */
+PT_CHECKED enum pt_status PT_FN(cursor_jump)(struct pt_cursor *cursor, uint64_t address);
+
+/* Maps one leaf of this level at the cursor and moves past it. PT_EINVAL: cursor or HPA not aligned to the level, HPA
+ * beyond maxphyaddr, properties the format refuses; PT_EOCCUPIED: the slot holds a mapping. */
+PT_CHECKED enum pt_status PT_FN(cursor_map)(struct pt_cursor *cursor, uint64_t hpa, unsigned level, pt_prop prop);
+
+/* Maps [at, at + length) to [hpa, hpa + length) with the largest pages that fit and moves past it. PT_EOCCUPIED: some
+ * part of it holds a mapping. */
+PT_CHECKED enum pt_status PT_FN(cursor_map_range)(struct pt_cursor *cursor, uint64_t hpa, uint64_t length,
+                                                  pt_prop prop);
+
+/* Changes every leaf of [at, at + length) and moves past it; holes stay holes. A huge leaf that is partly inside is
+ * split, unless the change changes nothing in it. PT_EINVAL: for some leaf the result would be refused. */
+PT_CHECKED enum pt_status PT_FN(cursor_protect_range)(struct pt_cursor *cursor, uint64_t length,
+                                                      struct pt_change change);
+
+/* Changes the next leaf within `length` and moves past it. `item` is that leaf before the change, after any split.
+ * PT_END: none; the cursor has moved by `length`. */
+PT_CHECKED enum pt_status PT_FN(cursor_protect_next)(struct pt_cursor *cursor, uint64_t length, struct pt_change change,
+                                                     struct pt_item *item);
+
+/* Removes the next leaf within `length` and moves past it; a huge leaf partly inside is split first. Its reference, if
+ * tracked, goes to the gather. PT_END: none; the cursor has moved by `length`. */
+PT_CHECKED enum pt_status PT_FN(cursor_take_next)(struct pt_cursor *cursor, uint64_t length, struct pt_item *item);
+
+/* As take_next, but when the next mapping lies below a table whose whole slot is within `length`, takes the largest
+ * such table at once: PT_TABLE, with the frames it mapped. */
+PT_CHECKED enum pt_status PT_FN(cursor_take_subtree)(struct pt_cursor *cursor, uint64_t length, struct pt_item *item);
+
+/* Removes every mapping of [at, at + length) and moves past it. */
+PT_CHECKED enum pt_status PT_FN(cursor_unmap_range)(struct pt_cursor *cursor, uint64_t length);
+
+/* Copies the mappings of [src at, + length) to [dst at, + length), holes as holes, and moves both cursors past it. The
+ * copy of a leaf has the source's properties before the change, then to_dst applied; the source gets to_src, and is
+ * split only where to_src changes part of a huge leaf. Tracked leaves gain a reference (through dst's hooks). A copy
+ * uses the largest pages that fit the source leaf and dst's alignment.
+ * PT_EOCCUPIED: dst holds a mapping in the range. src may be a PT_READ cursor if to_src is nothing.
+ * Both may be of one tree if they share a gather and their claims are disjoint (PT_EINVAL otherwise): open a cursor
+ * over both ranges and these two inside it. With two trees, threads that copy between the same two over overlapping
+ * ranges must exclude each other by a lock of their own: neither cursor gives way. */
+PT_CHECKED enum pt_status PT_FN(cursor_copy_from)(struct pt_cursor *dst, struct pt_cursor *src, uint64_t length,
+                                                  struct pt_change to_dst, struct pt_change to_src);
+
+/* --- Looking at a whole tree ------------------------------------------------------------------------------------ */
+/* These claim the whole tree for reading while they run. */
+
+/* Counts tables and leaves by level. */
+void PT_FN(count)(struct pt *pt, struct pt_statistics *statistics);
+
+/* Verifies every invariant of the tree: entry counts, levels, software present bits, alignment, nothing reserved or
+ * refused, no empty table but the root. PT_ECORRUPT: `fault` says what and where. `leaf` may be NULL. Only for a tree
+ * on which no other cursor is open: tables may be empty while a cursor holds them. */
+PT_CHECKED enum pt_status PT_FN(check)(struct pt *pt, pt_leaf_fn leaf, void *ctx, struct pt_fault *fault);
+
+/* Prints the mappings, merged into runs, in address order. */
+void PT_FN(dump)(struct pt *pt, enum pt_dump_style style, pt_write_fn write, void *ctx);
+
+#undef PT_FN
+#undef PT_JOIN
+#undef PT_JOIN_

@@ -1,0 +1,11 @@
+/* Intel EPT: page tables for VMX guests, 4 or 5 levels. See <ept/api.h> for every function, with the prefix ept_. */
+#ifndef EPT_EPT_H
+#define EPT_EPT_H
+
+#include <ept/types.h>
+
+#define PT_FORMAT ept
+#include <ept/api.h>
+#undef PT_FORMAT
+
+#endif

@@ -1,0 +1,220 @@
+/* Types shared by every page-table format of the library: trees, cursors, gathers, properties and results.
+ * For embedders, who fill in a pt_config, and for the library itself. Functions are in <ept/ept.h> and <ept/x86.h>.
+ *
+ * Vocabulary: a table is 512 entries of 64 bits; a slot is the address range one entry covers; level 1 is 4 KiB slots,
+ * 2 is 2 MiB, 3 is 1 GiB; a leaf is an entry that maps memory; a frame is a 4 KiB unit of the space leaves point into
+ * (HPA); pa is the address of a table as the hardware's walker sees it. */
+#ifndef EPT_TYPES_H
+#define EPT_TYPES_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PT_PAGE_SHIFT 12u
+#define PT_PAGE_SIZE  ((uint64_t)1 << PT_PAGE_SHIFT)
+#define PT_ENTRIES    512u
+#define PT_MAX_LEVEL  5u
+#define PT_HUGE_LEVEL 3u /* no format has leaves above this level */
+
+#define PT_CHECKED __attribute__((warn_unused_result))
+
+/* log2 and size of one slot of a table of this level. */
+static inline unsigned pt_slot_shift(unsigned level)
+{
+    return PT_PAGE_SHIFT + 9u * (level - 1u);
+}
+static inline uint64_t pt_slot_size(unsigned level)
+{
+    return (uint64_t)1 << pt_slot_shift(level);
+}
+
+/* What an operation answers. Whatever is not PT_OK or PT_END left tables, cursor and gather as they were. */
+enum pt_status {
+    PT_OK = 0,
+    PT_END,       /* nothing (more) in the range */
+    PT_EINVAL,    /* misaligned, zero-sized or unknown argument; properties or page size the format or CPU has not */
+    PT_ERANGE,    /* outside the cursor's range or the tree's address space, or wraps around */
+    PT_ENOMEM,    /* alloc_table had no page */
+    PT_EOCCUPIED, /* the destination holds a mapping */
+    PT_EFRAME,    /* frame_get refused */
+    PT_EMODE,     /* the cursor is for reading only, or it has ended */
+    PT_ECORRUPT,  /* check: an invariant does not hold */
+};
+
+/* What a leaf allows and is. R, W, X, U, A, D, G and the memory type go to the hardware; the rest is software's. */
+typedef uint32_t pt_prop;
+#define PT_R       ((pt_prop)1 << 0)
+#define PT_W       ((pt_prop)1 << 1)
+#define PT_X       ((pt_prop)1 << 2)
+#define PT_U       ((pt_prop)1 << 3) /* user mode may use it; x86 only (NPT needs it on every leaf) */
+#define PT_A       ((pt_prop)1 << 4) /* accessed */
+#define PT_D       ((pt_prop)1 << 5) /* dirty */
+#define PT_G       ((pt_prop)1 << 6) /* global; x86 only */
+#define PT_IPAT    ((pt_prop)1 << 7) /* ignore the guest's PAT; EPT only */
+#define PT_TRACKED ((pt_prop)1 << 8) /* frames are reference counted through frame_get and frame_put */
+#define PT_SOFT0   ((pt_prop)1 << 9) /* three bits for the embedder, kept by every operation */
+#define PT_SOFT1   ((pt_prop)1 << 10)
+#define PT_SOFT2   ((pt_prop)1 << 11)
+#define PT_MT_MASK ((pt_prop)7 << 12) /* memory type: a field, always one of the following */
+#define PT_UC      ((pt_prop)0 << 12)
+#define PT_WC      ((pt_prop)1 << 12) /* EPT only: the default PAT has no write-combining entry */
+#define PT_WT      ((pt_prop)4 << 12)
+#define PT_WP      ((pt_prop)5 << 12) /* EPT only, likewise */
+#define PT_WB      ((pt_prop)6 << 12)
+#define PT_UCMINUS ((pt_prop)7 << 12) /* x86 only */
+#define PT_ALL     (((pt_prop)1 << 15) - 1u)
+
+#define PT_RW  (PT_R | PT_W)
+#define PT_RX  (PT_R | PT_X)
+#define PT_RWX (PT_R | PT_W | PT_X)
+
+/* A change of properties: new = (old & ~clear) | set. The memory type changes as a whole: clear all of PT_MT_MASK or
+ * none of it. PT_TRACKED cannot change. A and D are kept unless named here. */
+struct pt_change {
+    pt_prop set, clear;
+};
+
+struct pt_range {
+    uint64_t start, length; /* bytes; multiples of 4 KiB */
+};
+
+/* Bookkeeping for one table, at a constant stride from the metadata base (or inside a kernel's page struct). */
+struct pt_table {
+    _Atomic uintptr_t owner; /* who holds the lock; 0: nobody. See ept/lock.h. */
+    uint64_t next;           /* pa of the next table while on a list of the library's; owned by the list */
+    uint16_t depth;          /* how often the owner holds it; by the owner */
+    uint16_t live;           /* entries that are leaves or tables; by whoever holds the table */
+    uint8_t level;
+    _Atomic uint8_t lender; /* somebody who holds the parent waits for this table. See ept/lock.h. */
+};
+
+/* What the hardware and the embedder allow. */
+#define PT_CAP_2M        1u /* 2 MiB leaves */
+#define PT_CAP_1G        2u /* 1 GiB leaves */
+#define PT_CAP_EXEC_ONLY 4u /* EPT: leaves with X alone */
+#define PT_CAP_AD        8u /* hardware sets A and D bits in these tables while the library changes them */
+
+/* What the embedder supplies. Hooks may be called with tables locked: they must not use a cursor of the same tree. */
+struct pt_config {
+    void *ctx; /* first argument of every hook */
+
+    /* The page of a new table: zeroed, 4 KiB aligned; false: none left. */
+    bool (*alloc_table)(void *ctx, uint64_t *pa);
+    /* Takes a page back, contents arbitrary. */
+    void (*free_table)(void *ctx, uint64_t pa);
+
+    /* Take or drop one reference on each of `count` contiguous leaves of `level` from `hpa` (one call a run of
+     * PT_TRACKED leaves). A get that answers false took none. Splitting a tracked leaf takes 512 references of the
+     * level below, then drops the one above. Both may be NULL: then PT_TRACKED is refused. */
+    bool (*frame_get)(void *ctx, uint64_t hpa, unsigned level, uint64_t count);
+    void (*frame_put)(void *ctx, uint64_t hpa, unsigned level, uint64_t count);
+
+    /* Called by gather_sync: when it returns, no CPU uses a translation of these ranges older than the call. NULL:
+     * no hardware walks these tables. */
+    void (*flush)(void *ctx, const struct pt_range *ranges, size_t count);
+
+    /* Called in a loop while waiting for another thread's cursor; NULL: just spin. */
+    void (*relax)(void *ctx);
+
+    /* pa + entries_offset (modulo 2^64) is the virtual address of a table's entries. */
+    uint64_t entries_offset;
+    /* The pt_table of the table at pa is at meta_base + (pa - pa_base) / 4096 * meta_stride. Zeroed at first. */
+    void *meta_base;
+    uint64_t pa_base;
+    size_t meta_stride;
+
+    unsigned levels;     /* 4 or 5 */
+    unsigned maxphyaddr; /* bits of a physical address, for HPAs and tables: 32 to 52 */
+    unsigned caps;       /* PT_CAP_* */
+};
+
+/* One tree. Fields are the library's; root may be read (it never changes): it is what CR3, nCR3 or EPTP points at. */
+struct pt {
+    struct pt_config config;
+    uint64_t root; /* pa */
+    uint64_t size; /* bytes of address space: 2^48 or 2^57; addresses run from 0 and are not sign-extended */
+};
+
+#define PT_GATHER_RANGES 32u
+#define PT_GATHER_RUNS   64u
+
+struct pt_run {
+    uint64_t hpa, count; /* count leaves of this level */
+    unsigned level;
+};
+
+/* What left the tree and may still be in use by hardware: ranges to flush, frames to put, tables to free. Nothing of
+ * it is released before gather_sync has called the flush hook. All cursors that share a gather belong to one thread
+ * and count as one lock owner: they may work side by side on disjoint ranges of one tree. */
+struct pt_gather {
+    struct pt *pt;
+    uint64_t tables; /* pa of the first removed table; linked through pt_table.next; 0 ends (see has_tables) */
+    size_t ntables, nranges, nruns;
+    struct pt_range ranges[PT_GATHER_RANGES];
+    struct pt_run runs[PT_GATHER_RUNS];
+};
+
+enum pt_mode { PT_READ, PT_WRITE };
+
+/* A claim on a range and a position in it. Fields are the library's. */
+struct pt_cursor {
+    struct pt *pt;
+    struct pt_gather *gather;
+    uintptr_t owner;                  /* identity for the locks */
+    uint64_t start, end, at;          /* the claimed range and the position; end is exclusive and fits: size <= 2^57 */
+    uint64_t path[PT_MAX_LEVEL + 1u]; /* [level]: pa of the table on the path; locked from `top` down to `level` */
+    uint64_t where;                   /* an address inside the lowest table of the path */
+    uint64_t husk;                    /* pa of a removed table kept as a lock, when has_husk. See ept/lock.h. */
+    uint8_t top, level;               /* top 0: the cursor has ended */
+    bool writes, has_husk;
+};
+
+enum pt_kind {
+    PT_HOLE, /* nothing is mapped in the slot */
+    PT_LEAF,
+    PT_TABLE, /* only from take_subtree: a whole table with all below it */
+};
+
+/* What an operation found: the whole slot, not clipped to any range. */
+struct pt_item {
+    enum pt_kind kind;
+    unsigned level;  /* of the slot */
+    uint64_t start;  /* of the slot */
+    uint64_t length; /* of the slot */
+    uint64_t at;     /* where the cursor stands (stood, for take and protect) */
+    uint64_t hpa;    /* PT_LEAF: what `start` maps to */
+    uint64_t frames; /* 4 KiB units mapped in the slot */
+    pt_prop prop;    /* PT_LEAF: properties, before the change for take and protect */
+};
+
+/* Tables and leaves by level, [1] to [levels]. */
+struct pt_statistics {
+    uint64_t tables[PT_MAX_LEVEL + 1u];
+    uint64_t leaves[PT_MAX_LEVEL + 1u];
+    uint64_t tracked; /* 4 KiB units mapped by tracked leaves */
+    uint64_t frames;  /* 4 KiB units mapped */
+};
+
+/* The first broken invariant that check met. */
+struct pt_fault {
+    const char *what; /* one phrase */
+    uint64_t address; /* start of the slot */
+    uint64_t table;   /* pa of the table that holds the entry */
+    uint64_t entry;   /* raw */
+    unsigned level, index;
+};
+
+/* Called by check for each run of leaves: contiguous in address and HPA, of one level and one set of properties (A and
+ * D apart). Answering anything but PT_OK stops the check with that answer. */
+typedef enum pt_status (*pt_leaf_fn)(void *ctx, const struct pt_item *first, uint64_t count);
+
+/* Where dump writes; text is not terminated by a zero. */
+typedef void (*pt_write_fn)(void *ctx, const char *text, size_t length);
+enum pt_dump_style { PT_DUMP_TEXT, PT_DUMP_JSON };
+
+/* The name of a status, for messages. */
+const char *pt_status_name(enum pt_status status);
+
+#endif

@@ -1,0 +1,6 @@
+/* Every cursor operation on x86-64 tables of 4 levels. */
+#define PT_TEST_FORMAT x86
+#define PT_TEST_LEVELS 4
+#include "tests/support/ept_cursor_body.h"
+
+#include "tests/support/ept_copy_body.h"
