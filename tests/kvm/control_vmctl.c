@@ -1,0 +1,148 @@
+/* vmctl as people and scripts use it: what it prints, and its exit status. */
+#include "tests/kvm/control_common.h"
+
+#include <poll.h>
+#include <sys/wait.h>
+
+static char output[1 << 20];
+
+/* Runs vmctl with the words, its errors going where its output goes. Returns its exit status. */
+static int vmctl(const char *words)
+{
+    char program[256], line[1024];
+    vmm_build_path(program, sizeof program, "tools/vmctl");
+    snprintf(line, sizeof line, "LC_ALL=C CLEAVE_SOCKET=%s %s %s 2>&1", vmm_process_socket(vmm), program, words);
+    FILE *pipe = popen(line, "r");
+    ck_assert_ptr_nonnull(pipe);
+    size_t length = fread(output, 1, sizeof output - 1, pipe);
+    output[length] = '\0';
+    int status = pclose(pipe);
+    ck_assert(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void expect_output(const char *words, const char *phrase)
+{
+    ck_assert_msg(vmctl(words) == 0, "vmctl %s: %s", words, output);
+    ck_assert_msg(strstr(output, phrase) != NULL, "vmctl %s: %s", words, output);
+}
+
+static void expect_failure(const char *words, int status, const char *phrase)
+{
+    ck_assert_msg(vmctl(words) == status, "vmctl %s: %s", words, output);
+    ck_assert_msg(strstr(output, phrase) != NULL, "vmctl %s: %s", words, output);
+}
+
+START_TEST(guests_and_their_tree_are_shown)
+{
+    expect_output("fork --count 2", "parent paused for ");
+    expect_output("fork --guest 2 --paused", "(paused)");
+    expect_output("kill 1", "");
+    ck_assert_str_eq(output, "");
+    expect_output("guests", "ID  PARENT  STATE    GEN  VCPUS  MEMORY  CHILDREN  END\n"
+                            "0   -       running  0    1      16 MiB  2         -\n"
+                            "1   0       exited   1    1      16 MiB  0         killed\n"
+                            "2   0       running  1    1      16 MiB  1         -\n"
+                            "3   2       paused   2    1      16 MiB  0         -\n");
+    expect_output("tree", "g0  running\n"
+                          "|- g1  exited (killed)\n"
+                          "`- g2  running\n"
+                          "   `- g3  paused\n");
+}
+END_TEST
+
+START_TEST(json_is_what_the_vmm_returns)
+{
+    const char *commands[] = {"guests",  "tree",      "fork",    "stats 0",  "translate 0 0x200000",
+                              "marks 0", "console 0", "version", "commands", "read-memory 0 2M 16",
+                              "pause 0"};
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        char words[128];
+        snprintf(words, sizeof words, "--json %s", commands[i]);
+        ck_assert_msg(vmctl(words) == 0, "%s: %s", words, output);
+        json_t *value = json_loads(output, 0, NULL);
+        ck_assert_msg(value != NULL, "%s: %s", words, output);
+        json_decref(value);
+        ck_assert_ptr_eq(strchr(output, '\n'), output + strlen(output) - 1);
+    }
+}
+END_TEST
+
+START_TEST(memory_and_console_are_shown)
+{
+    expect_output("read-memory 0 0x200000 40", "0000000000200020  ");
+    expect_output("read-memory --raw 0 2M 100000", "");
+    expect_output("translate 0 0x200000", "LEVEL  ENTRY\n4      0x");
+    expect_output("translate 0 1G", "not mapped");
+    expect_output("stats 0", "exits_io");
+    expect_output("console 0", "counter ");
+}
+END_TEST
+
+START_TEST(failures_say_what_and_exit_with_1)
+{
+    expect_failure("kill 99", 1, "vmctl: kill failed: ");
+    ck_assert_ptr_nonnull(strstr(output, "(GuestNotFound)\n"));
+    expect_failure("read-memory 0 1G 4", 1, "(InvalidArgument)\n");
+    expect_failure("--socket /nonexistent guests", 1, "/nonexistent");
+}
+END_TEST
+
+START_TEST(wrong_command_lines_exit_with_2)
+{
+    expect_failure("", 2, "no command");
+    expect_failure("--socket= guests", 2, "no socket");
+    expect_failure("frobnicate", 2, "\"frobnicate\"");
+    expect_failure("kill", 2, "GUEST is missing");
+    expect_failure("kill 1 2", 2, "one argument too many");
+    expect_failure("kill one", 2, "\"one\" is not a number");
+    expect_failure("kill -1", 2, "");
+    expect_failure("kill --raw 1", 2, "does not take that option");
+    expect_failure("kill 99999999999999999999", 2, "too large");
+    expect_failure("translate 0 9999999999G", 2, "too large");
+    expect_failure("read-memory 0 0", 2, "LENGTH is missing");
+    expect_failure("--bogus", 2, "bogus");
+}
+END_TEST
+
+START_TEST(events_are_followed_to_the_end)
+{
+    char line[1024], program[256];
+    vmm_build_path(program, sizeof program, "tools/vmctl");
+    snprintf(line, sizeof line, "%s --socket %s events", program, vmm_process_socket(vmm));
+    FILE *events = popen(line, "r");
+    ck_assert_ptr_nonnull(events);
+    char text[256] = "";
+    for (int i = 0; i < 200 && !*text; i++) { /* until it is connected and shows something */
+        expect_output("pause 0", "");
+        expect_output("resume 0", "");
+        struct pollfd poller = {.fd = fileno(events), .events = POLLIN};
+        if (poll(&poller, 1, 50) == 1)
+            ck_assert_ptr_nonnull(fgets(text, sizeof text, events));
+    }
+    ck_assert_ptr_nonnull(strstr(text, "  g0    "));
+    expect_output("fork --count 2", "");
+    expect_output("quit", "");
+    bool forked = false, exited = false;
+    while (fgets(text, sizeof text, events)) {
+        forked |= strstr(text, "g0    FORKED into g1 g2\n") != NULL;
+        exited |= strstr(text, "g2    EXITED killed\n") != NULL;
+    }
+    ck_assert_int_eq(pclose(events), 0);
+    ck_assert(forked && exited);
+    ck_assert_int_eq(vmm_process_wait(vmm, 20000), 124);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tests = tcase_create("vmctl");
+    tcase_add_checked_fixture(tests, start_vmm, end_vmm);
+    tcase_add_test(tests, guests_and_their_tree_are_shown);
+    tcase_add_test(tests, json_is_what_the_vmm_returns);
+    tcase_add_test(tests, memory_and_console_are_shown);
+    tcase_add_test(tests, failures_say_what_and_exit_with_1);
+    tcase_add_test(tests, wrong_command_lines_exit_with_2);
+    tcase_add_test(tests, events_are_followed_to_the_end);
+    return run_suite(tests);
+}

@@ -1,0 +1,22 @@
+/* The command line of ptstat: what ptstat(1) documents, parsed and checked. */
+#ifndef PTSTAT_ARGUMENTS_H
+#define PTSTAT_ARGUMENTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct arguments {
+    const struct mode *mode;
+    const char *socket; /* a running VMM's control socket, or NULL to start VMMs */
+    const char *guest;  /* the guest file for VMMs that ptstat starts, or NULL for the built-in workload */
+    uint64_t memory;    /* bytes of RAM of the VMMs ptstat starts */
+    uint64_t resident;  /* bytes the workload keeps resident */
+    uint64_t dirty;     /* bytes it writes again between rounds */
+    unsigned rounds;
+    bool json;
+};
+
+/* On bad input prints one line on stderr and exits with EXIT_USAGE; --help and --version exit with 0. */
+void arguments_parse(struct arguments *arguments, int argc, char **argv);
+
+#endif

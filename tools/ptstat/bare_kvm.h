@@ -1,0 +1,25 @@
+/*
+ * The workload guest under bare KVM: what its copy-on-write faults cost with no VMM around it. Its memory is a memfd; a
+ * round maps that privately, gives it to a fresh VM and continues the guest as if it had just been forked. It shares no
+ * code with vmm/, so that a mistake there cannot hide in the baseline.
+ */
+#ifndef PTSTAT_BARE_KVM_H
+#define PTSTAT_BARE_KVM_H
+
+#include <stdint.h>
+
+struct bare;
+struct workload;
+
+/*
+ * Runs the flat binary in the file `fd` with `memory` bytes of RAM until it has made its memory resident. This and
+ * bare_round print one line and exit with EXIT_RUNTIME where something fails.
+ */
+struct bare *bare_start(int fd, uint64_t memory, const struct workload *workload);
+
+/* Continues the guest in a copy-on-write copy of its memory; the time from WORKLOAD_OUTPUT to WORKLOAD_PAID, in ns. */
+uint64_t bare_round(struct bare *bare);
+
+void bare_end(struct bare *bare);
+
+#endif

@@ -1,0 +1,24 @@
+/* The modes of ptstat: what each measures, by which function, and with which defaults. */
+#ifndef PTSTAT_MODE_H
+#define PTSTAT_MODE_H
+
+#include <stdint.h>
+
+struct arguments;
+struct report;
+
+struct mode {
+    const char *name;
+    const char *summary;    /* one line for --help */
+    uint64_t default_dirty; /* bytes */
+    void (*run)(const struct arguments *arguments, struct report *report);
+};
+
+/* Ends with an entry whose name is NULL. */
+extern const struct mode modes[];
+
+/* Fill *report, or print one line and exit with EXIT_RUNTIME. */
+void mode_fork(const struct arguments *arguments, struct report *report);
+void mode_fault(const struct arguments *arguments, struct report *report);
+
+#endif

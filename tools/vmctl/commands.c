@@ -1,0 +1,385 @@
+/* vmctl's subcommands: each makes its calls and shows the reply, as it is for programs or readable for people. */
+#include "tools/vmctl/show.h"
+#include "tools/vmctl/vmctl.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Shows a reply to people; -1 when out of memory. */
+typedef int show_fn(const json_t *reply);
+
+static int print_error(const char *command, const struct client_error *error)
+{
+    if (strcmp(error->class, CLIENT_CONNECTION) == 0)
+        fprintf(stderr, "vmctl: %s\n", error->text);
+    else
+        fprintf(stderr, "vmctl: %s failed: %s (%s)\n", command, error->text, error->class);
+    return -1;
+}
+
+static int out_of_memory(void)
+{
+    fprintf(stderr, "vmctl: out of memory\n");
+    return -1;
+}
+
+/* Calls, then shows the reply raw or by `show`. Takes over `parameters`. */
+static int call_and_show(struct client *client, const struct arguments *arguments, const char *command,
+                         json_t *parameters, show_fn *show)
+{
+    json_t *reply;
+    struct client_error error;
+    if (client_call(client, command, parameters, &reply, &error) < 0)
+        return print_error(command, &error);
+    int result = arguments->json ? show_json(reply) : show(reply);
+    json_decref(reply);
+    return result < 0 ? out_of_memory() : 0;
+}
+
+static json_t *guest_parameter(const struct arguments *arguments)
+{
+    return json_pack("{s:I}", "guest", (json_int_t)arguments->parameters[0]);
+}
+
+static int show_nothing(const json_t *reply)
+{
+    (void)reply;
+    return 0;
+}
+
+static int show_guests(const json_t *guests)
+{
+    static const char *const heading[] = {"ID", "PARENT", "STATE", "GEN", "VCPUS", "MEMORY", "CHILDREN", "END"};
+    struct table *table = table_new(8);
+    for (size_t i = 0; i < 8; i++)
+        table_add(table, heading[i]);
+    size_t index;
+    json_t *guest;
+    json_array_foreach(guests, index, guest)
+    {
+        table_add_number(table, member_number(guest, "id"));
+        if (json_is_integer(json_object_get(guest, "parent")))
+            table_add_number(table, member_number(guest, "parent"));
+        else
+            table_add(table, "-");
+        table_add(table, member_text(guest, "state"));
+        table_add_number(table, member_number(guest, "generation"));
+        table_add_number(table, member_number(guest, "vcpus"));
+        table_add(table, size_words(member_number(guest, "memory")).text);
+        table_add_number(table, member_number(guest, "children"));
+        table_add(table, end_words(guest).text);
+    }
+    return table_print(table);
+}
+
+static int run_guests(struct client *client, const struct arguments *arguments)
+{
+    return call_and_show(client, arguments, "query-guests", NULL, show_guests);
+}
+
+static int run_tree(struct client *client, const struct arguments *arguments)
+{
+    return call_and_show(client, arguments, "query-guests", NULL, show_tree);
+}
+
+static int show_fork(const json_t *report)
+{
+    struct table *table = table_new(2);
+    table_add(table, "CHILD");
+    table_add(table, "READY AFTER");
+    size_t index;
+    json_t *child;
+    json_array_foreach(json_object_get(report, "children"), index, child)
+    {
+        char name[24];
+        snprintf(name, sizeof name, "g%" PRIu64, member_number(child, "id"));
+        uint64_t ready_ns = member_number(child, "ready_ns");
+        table_add(table, name);
+        table_add(table, ready_ns ? time_words(ready_ns).text : "(paused)");
+    }
+    if (table_print(table) < 0)
+        return -1;
+    printf("parent paused for %s (", time_words(member_number(report, "pause_ns")).text);
+    const char *phase, *comma = "";
+    json_t *value;
+    json_object_foreach(json_object_get(report, "phases"), phase, value)
+    {
+        printf("%s%s %s", comma, phase, time_words((uint64_t)json_integer_value(value)).text);
+        comma = ", ";
+    }
+    uint64_t pages = member_number(report, "published_pages");
+    printf(")\npublished %" PRIu64 " pages (%s)\n", pages, size_words(pages * 4096).text);
+    return 0;
+}
+
+static int run_fork(struct client *client, const struct arguments *arguments)
+{
+    json_t *guest = arguments->options & OPTION_GUEST ? json_integer((json_int_t)arguments->guest) : NULL;
+    json_t *count = arguments->options & OPTION_COUNT ? json_integer((json_int_t)arguments->count) : NULL;
+    json_t *paused = arguments->options & OPTION_PAUSED ? json_true() : NULL;
+    json_t *parameters = json_pack("{s:o*, s:o*, s:o*}", "guest", guest, "count", count, "paused", paused);
+    return call_and_show(client, arguments, "fork", parameters, show_fork);
+}
+
+static int run_pause(struct client *client, const struct arguments *arguments)
+{
+    return call_and_show(client, arguments, "pause", guest_parameter(arguments), show_nothing);
+}
+
+static int run_resume(struct client *client, const struct arguments *arguments)
+{
+    return call_and_show(client, arguments, "resume", guest_parameter(arguments), show_nothing);
+}
+
+static int run_kill(struct client *client, const struct arguments *arguments)
+{
+    return call_and_show(client, arguments, "kill", guest_parameter(arguments), show_nothing);
+}
+
+static bool has_ending(const char *name, const char *ending)
+{
+    size_t length = strlen(name), tail = strlen(ending);
+    return length >= tail && strcmp(name + length - tail, ending) == 0;
+}
+
+static int show_stats(const json_t *stats)
+{
+    struct table *table = table_new(3);
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)stats, name, value) /* jansson's iteration is not const-correct */
+    {
+        uint64_t number = (uint64_t)json_integer_value(value);
+        table_add(table, name);
+        table_add_number(table, number);
+        if (has_ending(name, "_bytes"))
+            table_add(table, size_words(number).text);
+        else
+            table_add(table, has_ending(name, "_ns") ? time_words(number).text : "");
+    }
+    return table_print(table);
+}
+
+static int run_stats(struct client *client, const struct arguments *arguments)
+{
+    return call_and_show(client, arguments, "query-stats", guest_parameter(arguments), show_stats);
+}
+
+static void show_leaf(const json_t *reply)
+{
+    printf("hpa 0x%" PRIx64 " (%s), %s%s%s%s%s, %s\npage of %s at 0x%" PRIx64 "\n", member_number(reply, "hpa"),
+           member_text(reply, "backing"), member_true(reply, "read") ? "r" : "-",
+           member_true(reply, "write") ? "w" : "-", member_true(reply, "execute") ? "x" : "-",
+           member_true(reply, "accessed") ? ", accessed" : "", member_true(reply, "dirty") ? ", dirty" : "",
+           member_text(reply, "memory_type"), size_words(member_number(reply, "page_size")).text,
+           member_number(reply, "page_start"));
+}
+
+static int show_translation(const json_t *reply)
+{
+    if (member_true(reply, "mapped"))
+        show_leaf(reply);
+    else
+        puts("not mapped");
+    struct table *table = table_new(2);
+    table_add(table, "LEVEL");
+    table_add(table, "ENTRY");
+    size_t index;
+    json_t *step;
+    json_array_foreach(json_object_get(reply, "steps"), index, step)
+    {
+        table_add_number(table, member_number(step, "level"));
+        table_add(table, member_text(step, "entry"));
+    }
+    return table_print(table);
+}
+
+static int run_translate(struct client *client, const struct arguments *arguments)
+{
+    json_t *parameters = json_pack("{s:I, s:I}", "guest", (json_int_t)arguments->parameters[0], "gpa",
+                                   (json_int_t)arguments->parameters[1]);
+    return call_and_show(client, arguments, "translate", parameters, show_translation);
+}
+
+/* "0000000000200000  48 65 6c 6c 6f ...  |Hello|", 16 bytes a line. */
+static void dump_bytes(uint64_t address, const unsigned char *bytes, size_t length)
+{
+    for (size_t line = 0; line < length; line += 16) {
+        size_t here = length - line < 16 ? length - line : 16;
+        printf("%016" PRIx64 " ", address + line);
+        for (size_t i = 0; i < 16; i++) {
+            if (i == 8)
+                putchar(' ');
+            if (i < here)
+                printf(" %02x", bytes[line + i]);
+            else
+                fputs("   ", stdout);
+        }
+        fputs("  |", stdout);
+        for (size_t i = 0; i < here; i++)
+            putchar(bytes[line + i] >= 0x20 && bytes[line + i] < 0x7F ? bytes[line + i] : '.');
+        puts("|");
+    }
+}
+
+static int run_read_memory(struct client *client, const struct arguments *arguments)
+{
+    uint64_t guest = arguments->parameters[0], gpa = arguments->parameters[1], left = arguments->parameters[2];
+    if (arguments->json)
+        return call_and_show(client, arguments, "read-memory",
+                             json_pack("{s:I, s:I, s:I}", "guest", (json_int_t)guest, "gpa", (json_int_t)gpa, "length",
+                                       (json_int_t)left),
+                             show_nothing);
+    static unsigned char bytes[65536];
+    while (left > 0) {
+        size_t piece = left < sizeof bytes ? (size_t)left : sizeof bytes;
+        struct client_error error;
+        if (client_read_memory(client, guest, gpa, piece, bytes, &error) < 0)
+            return print_error("read-memory", &error);
+        if (arguments->options & OPTION_RAW)
+            fwrite(bytes, 1, piece, stdout);
+        else
+            dump_bytes(gpa, bytes, piece);
+        gpa += piece;
+        left -= piece;
+    }
+    return 0;
+}
+
+static int show_console(const json_t *reply)
+{
+    const json_t *text = json_object_get(reply, "text");
+    if (json_is_string(text))
+        show_guest_text(json_string_value(text), json_string_length(text));
+    return 0;
+}
+
+static int run_console(struct client *client, const struct arguments *arguments)
+{
+    return call_and_show(client, arguments, "query-console", guest_parameter(arguments), show_console);
+}
+
+static int show_marks(const json_t *marks)
+{
+    struct table *table = table_new(3);
+    table_add(table, "TIME");
+    table_add(table, "VALUE");
+    table_add(table, "SINCE THE LAST");
+    uint64_t last_ns = 0;
+    size_t index;
+    json_t *mark;
+    json_array_foreach(marks, index, mark)
+    {
+        char when[32];
+        uint64_t ns = member_number(mark, "timestamp_ns");
+        snprintf(when, sizeof when, "%" PRIu64 ".%06" PRIu64, ns / 1000000000, ns / 1000 % 1000000);
+        table_add(table, when);
+        table_add_number(table, member_number(mark, "value"));
+        table_add(table, index && ns >= last_ns ? time_words(ns - last_ns).text : "-");
+        last_ns = ns;
+    }
+    return table_print(table);
+}
+
+static int run_marks(struct client *client, const struct arguments *arguments)
+{
+    return call_and_show(client, arguments, "query-marks", guest_parameter(arguments), show_marks);
+}
+
+static int show_version(const json_t *facts)
+{
+    struct table *table = table_new(2);
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)facts, name, value)
+    {
+        char *text = json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY);
+        bool bytes = strcmp(name, "memory") == 0 || strcmp(name, "page_size") == 0;
+        table_add(table, name);
+        table_add(table, bytes  ? size_words((uint64_t)json_integer_value(value)).text
+                         : text ? text
+                                : member_text(facts, name));
+        free(text);
+    }
+    return table_print(table);
+}
+
+static int run_version(struct client *client, const struct arguments *arguments)
+{
+    return call_and_show(client, arguments, "query-version", NULL, show_version);
+}
+
+/* "guest [count=1]": required arguments bare, the others with their default. */
+static void describe_arguments(const json_t *list, char *text, size_t size)
+{
+    size_t index, used = 0;
+    json_t *argument;
+    text[0] = '\0';
+    json_array_foreach(list, index, argument)
+    {
+        char *value = json_dumps(json_object_get(argument, "default"), JSON_ENCODE_ANY);
+        const char *name = member_text(argument, "name"), *space = index ? " " : "";
+        int n = value ? snprintf(text + used, size - used, "%s[%s=%s]", space, name, value)
+                      : snprintf(text + used, size - used, "%s%s", space, name);
+        free(value);
+        used += (size_t)n;
+        if (used >= size)
+            return;
+    }
+}
+
+static int show_commands(const json_t *commands)
+{
+    struct table *table = table_new(3);
+    table_add(table, "COMMAND");
+    table_add(table, "ARGUMENTS");
+    table_add(table, "DOES");
+    size_t index;
+    json_t *command;
+    json_array_foreach(commands, index, command)
+    {
+        char text[256];
+        describe_arguments(json_object_get(command, "arguments"), text, sizeof text);
+        table_add(table, member_text(command, "name"));
+        table_add(table, text);
+        table_add(table, member_text(command, "description"));
+    }
+    return table_print(table);
+}
+
+static int run_commands(struct client *client, const struct arguments *arguments)
+{
+    return call_and_show(client, arguments, "query-commands", NULL, show_commands);
+}
+
+static int run_events(struct client *client, const struct arguments *arguments)
+{
+    return follow_events(client, arguments->json);
+}
+
+static int run_quit(struct client *client, const struct arguments *arguments)
+{
+    return call_and_show(client, arguments, "quit", NULL, show_nothing);
+}
+
+const struct subcommand subcommands[] = {
+    {"guests", {0}, 0, run_guests},
+    {"tree", {0}, 0, run_tree},
+    {"fork", {0}, OPTION_GUEST | OPTION_COUNT | OPTION_PAUSED, run_fork},
+    {"pause", {"GUEST"}, 0, run_pause},
+    {"resume", {"GUEST"}, 0, run_resume},
+    {"kill", {"GUEST"}, 0, run_kill},
+    {"stats", {"GUEST"}, 0, run_stats},
+    {"translate", {"GUEST", "GPA"}, 0, run_translate},
+    {"read-memory", {"GUEST", "GPA", "LENGTH"}, OPTION_RAW, run_read_memory},
+    {"console", {"GUEST"}, 0, run_console},
+    {"marks", {"GUEST"}, 0, run_marks},
+    {"events", {0}, 0, run_events},
+    {"version", {0}, 0, run_version},
+    {"commands", {0}, 0, run_commands},
+    {"quit", {0}, 0, run_quit},
+};
+
+const size_t subcommand_count = sizeof subcommands / sizeof subcommands[0];

@@ -1,0 +1,167 @@
+/*
+ * vmctl: controls a running vmm from the command line. This file reads the command line; see vmctl(1) for what it
+ * offers. Exit status: 0 done, 1 the VMM refused or could not be reached, 2 the command line is wrong.
+ */
+#include "tools/vmctl/vmctl.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *argp_program_version = "vmctl " CLEAVE_VERSION;
+
+static const char about[] = "Control a running vmm through its control socket.\v"
+                            "Commands:\n"
+                            "  guests                         list the guests\n"
+                            "  tree                           draw who was forked from whom\n"
+                            "  fork                           make children of a guest (--guest, --count, --paused)\n"
+                            "  pause GUEST                    stop a guest\n"
+                            "  resume GUEST                   let it run on\n"
+                            "  kill GUEST                     end it\n"
+                            "  stats GUEST                    its counters\n"
+                            "  translate GUEST GPA            walk its page table at an address\n"
+                            "  read-memory GUEST GPA LENGTH   dump its memory (--raw: the bytes themselves)\n"
+                            "  console GUEST                  the last it wrote\n"
+                            "  marks GUEST                    the marks it made\n"
+                            "  events                         follow what happens, until the VMM ends\n"
+                            "  version                        what the VMM and its host are\n"
+                            "  commands                       what the VMM can be asked\n"
+                            "  quit                           end every guest and the VMM\n"
+                            "\n"
+                            "Numbers may be decimal or 0x hexadecimal, with K, M or G for binary units.";
+
+enum { KEY_PAUSED = 256, KEY_RAW };
+
+static const struct argp_option options[] = {
+    {"socket", 's', "PATH", 0, "The VMM's control socket (default: $CLEAVE_SOCKET)", 0},
+    {"json", 'j', NULL, 0, "Print what the VMM returns, as one line of JSON", 0},
+    {"guest", 'g', "GUEST", 0, "fork: the parent (default: 0)", 1},
+    {"count", 'n', "N", 0, "fork: how many children (default: 1)", 1},
+    {"paused", KEY_PAUSED, NULL, 0, "fork: do not start the children", 1},
+    {"raw", KEY_RAW, NULL, 0, "read-memory: write the bytes themselves", 1},
+    {0},
+};
+
+struct command_line {
+    struct arguments arguments;
+    const struct subcommand *subcommand;
+    const char *words[1 + PARAMETERS_MAX]; /* the subcommand and its parameters */
+    unsigned word_count;
+};
+
+/* A number as the help text describes it; ends the program where it is none. */
+static uint64_t read_number(struct argp_state *state, const char *name, const char *text)
+{
+    char *end;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 0);
+    unsigned shift = 0;
+    static const char units[] = "KMG";
+    const char *unit = *end ? strchr(units, *end) : NULL;
+    if (unit) {
+        shift = 10 * (unsigned)(unit - units + 1);
+        end++;
+    }
+    if (text[0] < '0' || text[0] > '9' || *end)
+        argp_error(state, "%s: \"%s\" is not a number", name, text);
+    if (errno == ERANGE || value > (unsigned long long)INT64_MAX >> shift)
+        argp_error(state, "%s: %s is too large", name, text);
+    return (uint64_t)value << shift;
+}
+
+static const struct subcommand *find_subcommand(const char *name)
+{
+    for (size_t i = 0; i < subcommand_count; i++)
+        if (strcmp(subcommands[i].name, name) == 0)
+            return &subcommands[i];
+    return NULL;
+}
+
+/* Checks the words and options against the subcommand, once all are known. */
+static void finish_command_line(struct argp_state *state, struct command_line *line)
+{
+    if (line->word_count == 0)
+        argp_error(state, "no command");
+    const struct subcommand *subcommand = find_subcommand(line->words[0]);
+    if (!subcommand)
+        argp_error(state, "no command \"%s\"", line->words[0]);
+    unsigned wanted = 0;
+    while (wanted < PARAMETERS_MAX && subcommand->parameters[wanted])
+        wanted++;
+    if (line->word_count - 1 < wanted)
+        argp_error(state, "%s: %s is missing", subcommand->name, subcommand->parameters[line->word_count - 1]);
+    if (line->word_count - 1 > wanted)
+        argp_error(state, "%s: \"%s\" is one argument too many", subcommand->name, line->words[1 + wanted]);
+    if (line->arguments.options & ~subcommand->options)
+        argp_error(state, "%s does not take that option", subcommand->name);
+    for (unsigned i = 0; i < wanted; i++)
+        line->arguments.parameters[i] = read_number(state, subcommand->parameters[i], line->words[1 + i]);
+    if (!line->arguments.socket)
+        line->arguments.socket = getenv("CLEAVE_SOCKET");
+    if (!line->arguments.socket || !*line->arguments.socket)
+        argp_error(state, "no socket: give --socket PATH or set CLEAVE_SOCKET");
+    line->subcommand = subcommand;
+}
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    struct command_line *line = state->input;
+    switch (key) {
+    case 's':
+        line->arguments.socket = text;
+        return 0;
+    case 'j':
+        line->arguments.json = true;
+        return 0;
+    case 'g':
+        line->arguments.guest = read_number(state, "--guest", text);
+        line->arguments.options |= OPTION_GUEST;
+        return 0;
+    case 'n':
+        line->arguments.count = read_number(state, "--count", text);
+        line->arguments.options |= OPTION_COUNT;
+        return 0;
+    case KEY_PAUSED:
+        line->arguments.options |= OPTION_PAUSED;
+        return 0;
+    case KEY_RAW:
+        line->arguments.options |= OPTION_RAW;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (line->word_count == 1 + PARAMETERS_MAX)
+            argp_error(state, "\"%s\" is one argument too many", text);
+        line->words[line->word_count++] = text;
+        return 0;
+    case ARGP_KEY_END:
+        finish_command_line(state, line);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+int main(int argc, char **argv)
+{
+    setlocale(LC_CTYPE, "");
+    argp_err_exit_status = 2;
+    struct command_line line = {0};
+    const struct argp argp = {.options = options, .parser = parse, .args_doc = "COMMAND [ARG...]", .doc = about};
+    argp_parse(&argp, argc, argv, 0, NULL, &line);
+
+    struct client_error error;
+    struct client *client = client_open(line.arguments.socket, 0, &error);
+    if (!client) {
+        fprintf(stderr, "vmctl: %s\n", error.text);
+        return 1;
+    }
+    int result = line.subcommand->run(client, &line.arguments);
+    client_close(client);
+    if (fflush(stdout) == EOF || ferror(stdout)) {
+        fprintf(stderr, "vmctl: cannot write the output: %s\n", strerror(errno));
+        return 1;
+    }
+    return result < 0 ? 1 : 0;
+}

@@ -1,0 +1,43 @@
+/* vmctl's parts: what the command line said, the subcommands, and how values are shown to people. */
+#ifndef VMCTL_VMCTL_H
+#define VMCTL_VMCTL_H
+
+#include "tools/client/client.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Which options were given. */
+enum { OPTION_GUEST = 1, OPTION_COUNT = 2, OPTION_PAUSED = 4, OPTION_RAW = 8 };
+
+#define PARAMETERS_MAX 3
+
+struct arguments {
+    const char *socket;
+    bool json; /* print what the VMM returns, for programs */
+    unsigned options;
+    uint64_t guest, count;
+    uint64_t parameters[PARAMETERS_MAX]; /* the subcommand's own, in its order */
+};
+
+/* Prints its one line of error and returns -1, or returns 0. */
+typedef int subcommand_fn(struct client *client, const struct arguments *arguments);
+
+struct subcommand {
+    const char *name;
+    const char *parameters[PARAMETERS_MAX]; /* all are numbers, all are required */
+    unsigned options;                       /* that it understands */
+    subcommand_fn *run;
+};
+
+extern const struct subcommand subcommands[];
+extern const size_t subcommand_count;
+
+/* Draws the guests of query-guests as a family tree. 0, or -1 when out of memory. */
+int show_tree(const json_t *guests);
+
+/* The oldest messages first, one a line, until the VMM ends. */
+int follow_events(struct client *client, bool json);
+
+#endif

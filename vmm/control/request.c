@@ -1,0 +1,158 @@
+/* Requests: see request.h. */
+#include "vmm/control/request.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* Names come from the client and may be long; this much of one is quoted in an error. */
+#define QUOTED 64
+
+const char *argument_type_name(enum argument_type type)
+{
+    return type == ARGUMENT_BOOLEAN ? "boolean" : "integer";
+}
+
+/* jansson's numbers for what is wrong with the text: is the line still one JSON text, so that the next can be trusted?
+ */
+static bool still_json(enum json_error_code code)
+{
+    return code == json_error_duplicate_key || code == json_error_numeric_overflow ||
+           code == json_error_null_byte_in_key;
+}
+
+static enum request_result parse_failed(const json_error_t *error, struct failure *failure)
+{
+    enum json_error_code code = json_error_code(error);
+    if (code == json_error_out_of_memory) {
+        fail(failure, FAIL_NO_MEMORY, "out of memory for the request");
+        return REQUEST_BROKEN;
+    }
+    fail(failure, FAIL_INVALID_ARGUMENT, "%s: %.160s (at byte %d)",
+         code == json_error_invalid_utf8 ? "the request is not UTF-8"
+         : still_json(code)              ? "the request is not acceptable"
+                                         : "the request is not JSON",
+         error->text, error->position);
+    return still_json(code) ? REQUEST_REFUSED : REQUEST_BROKEN;
+}
+
+static bool is_blank(const char *line, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (line[i] != ' ' && line[i] != '\t' && line[i] != '\r')
+            return false;
+    return true;
+}
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < control_command_count; i++)
+        if (strcmp(control_commands[i].name, name) == 0)
+            return &control_commands[i];
+    return NULL;
+}
+
+static int check_members(const json_t *object, struct failure *failure)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)object, key, value) /* jansson's iteration is not const-correct */
+        if (strcmp(key, "execute") != 0 && strcmp(key, "arguments") != 0 && strcmp(key, "id") != 0) return fail(
+            failure, FAIL_INVALID_ARGUMENT, "unknown member \"%.*s\" of the request", QUOTED, key);
+    return 0;
+}
+
+static int check_names(const struct command *command, const json_t *arguments, struct failure *failure)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)arguments, key, value)
+    {
+        size_t i = 0;
+        while (i < command->argument_count && strcmp(command->arguments[i].name, key) != 0)
+            i++;
+        if (i == command->argument_count)
+            return fail(failure, FAIL_INVALID_ARGUMENT, "%s: unknown argument \"%.*s\"", command->name, QUOTED, key);
+    }
+    return 0;
+}
+
+static int take_value(const struct command *command, const struct argument *argument, const json_t *value,
+                      uint64_t *out, struct failure *failure)
+{
+    if (!value) {
+        *out = argument->default_value;
+        return argument->required ? fail(failure, FAIL_INVALID_ARGUMENT, "%s: argument \"%s\" is missing",
+                                         command->name, argument->name)
+                                  : 0;
+    }
+    bool right = argument->type == ARGUMENT_BOOLEAN ? json_is_boolean(value) : json_is_integer(value);
+    if (!right)
+        return fail(failure, FAIL_INVALID_ARGUMENT, "%s: argument \"%s\" must be %s %s", command->name, argument->name,
+                    argument->type == ARGUMENT_BOOLEAN ? "a" : "an", argument_type_name(argument->type));
+    if (argument->type == ARGUMENT_BOOLEAN) {
+        *out = json_is_true(value);
+        return 0;
+    }
+    json_int_t number = json_integer_value(value);
+    if (number < 0 || (uint64_t)number < argument->minimum || (uint64_t)number > argument->maximum)
+        return fail(failure, FAIL_INVALID_ARGUMENT,
+                    "%s: argument \"%s\" is %" JSON_INTEGER_FORMAT ", must be from %" PRIu64 " to %" PRIu64,
+                    command->name, argument->name, number, argument->minimum, argument->maximum);
+    *out = (uint64_t)number;
+    return 0;
+}
+
+static int check_request(struct request *request, const json_t *object, struct failure *failure)
+{
+    if (check_members(object, failure) < 0)
+        return -1;
+    const json_t *name = json_object_get(object, "execute");
+    const json_t *arguments = json_object_get(object, "arguments");
+    if (!json_is_string(name))
+        return fail(failure, FAIL_INVALID_ARGUMENT, "\"execute\" is %s", name ? "not a string" : "missing");
+    if (arguments && !json_is_object(arguments))
+        return fail(failure, FAIL_INVALID_ARGUMENT, "\"arguments\" is not an object");
+    const char *text = json_string_value(name);
+    const struct command *command = strlen(text) == json_string_length(name) ? find_command(text) : NULL;
+    if (!command)
+        return fail(failure, FAIL_COMMAND_NOT_FOUND, "no command \"%.*s\"; query-commands lists them", QUOTED, text);
+    if (check_names(command, arguments, failure) < 0)
+        return -1;
+    for (size_t i = 0; i < command->argument_count; i++) {
+        const struct argument *argument = &command->arguments[i];
+        if (take_value(command, argument, json_object_get(arguments, argument->name), &request->values[i], failure) < 0)
+            return -1;
+    }
+    request->command = command;
+    return 0;
+}
+
+enum request_result request_parse(struct request *request, const char *line, size_t length, struct failure *failure)
+{
+    *request = (struct request){0};
+    if (is_blank(line, length))
+        return REQUEST_EMPTY;
+    json_error_t error;
+    json_t *object = json_loadb(line, length, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
+    if (!object) {
+        request->id = json_null();
+        return parse_failed(&error, failure);
+    }
+    enum request_result result = REQUEST_REFUSED;
+    if (!json_is_object(object)) {
+        request->id = json_null();
+        fail(failure, FAIL_INVALID_ARGUMENT, "the request is not an object");
+    } else {
+        request->id = json_incref(json_object_get(object, "id"));
+        if (check_request(request, object, failure) == 0)
+            result = REQUEST_VALID;
+    }
+    json_decref(object);
+    return result;
+}
+
+void request_clear(struct request *request)
+{
+    json_decref(request->id);
+    *request = (struct request){0};
+}

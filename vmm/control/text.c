@@ -1,0 +1,78 @@
+/* Bytes of any kind as JSON strings: see text.h. */
+#include "vmm/control/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
+
+/* The length of the UTF-8 sequence that `first` leads, and the range its second byte must be in; 0 if it leads none. */
+static size_t sequence_length(unsigned char first, unsigned char *low, unsigned char *high)
+{
+    *low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;  /* nothing overlong */
+    *high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF; /* no surrogates, nothing past U+10FFFF */
+    if (first < 0x80)
+        return 1;
+    if (first >= 0xC2 && first <= 0xDF)
+        return 2;
+    if (first >= 0xE0 && first <= 0xEF)
+        return 3;
+    return first >= 0xF0 && first <= 0xF4 ? 4 : 0;
+}
+
+/* The length of the valid UTF-8 sequence at `bytes`, or 0. */
+static size_t valid_sequence(const unsigned char *bytes, size_t left)
+{
+    unsigned char low, high;
+    size_t length = sequence_length(bytes[0], &low, &high);
+    if (length == 0 || length > left)
+        return 0;
+    for (size_t i = 1; i < length; i++) {
+        if (bytes[i] < low || bytes[i] > high)
+            return 0;
+        low = 0x80;
+        high = 0xBF;
+    }
+    return length;
+}
+
+json_t *text_json(const char *bytes, size_t length)
+{
+    char *text = malloc(length * strlen(REPLACEMENT) + 1);
+    if (!text)
+        return NULL;
+    size_t used = 0;
+    for (size_t i = 0; i < length;) {
+        size_t valid = valid_sequence((const unsigned char *)bytes + i, length - i);
+        size_t size = valid ? valid : strlen(REPLACEMENT);
+        memcpy(text + used, valid ? bytes + i : REPLACEMENT, size);
+        used += size;
+        i += valid ? valid : 1;
+    }
+    json_t *string = json_stringn_nocheck(text, used);
+    free(text);
+    return string;
+}
+
+json_t *base64_json(const unsigned char *bytes, size_t length)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t characters = (length + 2) / 3 * 4;
+    char *text = malloc(characters + 1);
+    if (!text)
+        return NULL;
+    char *out = text;
+    for (size_t i = 0; i < length; i += 3) {
+        size_t left = length - i;
+        unsigned bits = (unsigned)bytes[i] << 16;
+        bits |= left > 1 ? (unsigned)bytes[i + 1] << 8 : 0;
+        bits |= left > 2 ? bytes[i + 2] : 0;
+        *out++ = digits[bits >> 18];
+        *out++ = digits[bits >> 12 & 63];
+        *out++ = (char)(left > 1 ? digits[bits >> 6 & 63] : '=');
+        *out++ = (char)(left > 2 ? digits[bits & 63] : '=');
+    }
+    json_t *string = json_stringn_nocheck(text, characters);
+    free(text);
+    return string;
+}

@@ -1,0 +1,217 @@
+/* What the host and the command table say, as the JSON of the protocol: see values.h. */
+#include "vmm/control/values.h"
+#include "vmm/control/text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* JSON integers are signed here; no quantity of the protocol comes near the limit. */
+static json_int_t number(uint64_t value)
+{
+    return value > INT64_MAX ? INT64_MAX : (json_int_t)value;
+}
+
+static json_t *capabilities(void)
+{
+    return json_pack("[s]", "fork");
+}
+
+json_t *greeting_json(void)
+{
+    return json_pack("{s:{s:s, s:i, s:o}}", "VMM", "version", CLEAVE_VERSION, "protocol", CONTROL_PROTOCOL,
+                     "capabilities", capabilities());
+}
+
+static json_t *default_json(const struct argument *argument)
+{
+    return argument->type == ARGUMENT_BOOLEAN ? json_boolean(argument->default_value != 0)
+                                              : json_integer(number(argument->default_value));
+}
+
+static json_t *argument_json(const struct argument *argument)
+{
+    bool integer = argument->type == ARGUMENT_INTEGER;
+    return json_pack("{s:s, s:s, s:b, s:o*, s:o*, s:o*}", "name", argument->name, "type",
+                     argument_type_name(argument->type), "required", (int)argument->required, "default",
+                     argument->required ? NULL : default_json(argument), "minimum",
+                     integer ? json_integer(number(argument->minimum)) : NULL, "maximum",
+                     integer ? json_integer(number(argument->maximum)) : NULL);
+}
+
+json_t *command_json(const struct command *command)
+{
+    json_t *arguments = json_array();
+    for (size_t i = 0; i < command->argument_count; i++)
+        if (json_array_append_new(arguments, argument_json(&command->arguments[i])) < 0) {
+            json_decref(arguments);
+            return NULL;
+        }
+    return json_pack("{s:s, s:s, s:o}", "name", command->name, "description", command->description, "arguments",
+                     arguments);
+}
+
+json_t *facts_json(const struct host_facts *facts)
+{
+    return json_pack("{s:s, s:i, s:o, s:i, s:o, s:o, s:I, s:I, s:I, s:I}", "version", CLEAVE_VERSION, "protocol",
+                     CONTROL_PROTOCOL, "capabilities", capabilities(), "kvm_api_version", facts->kvm_api_version,
+                     "kernel", text_json(facts->kernel, strlen(facts->kernel)), "cpu",
+                     text_json(facts->cpu, strlen(facts->cpu)), "page_size", number(facts->page_size), "memory",
+                     number(facts->memory), "vcpus", (json_int_t)facts->vcpus, "pool_ready",
+                     (json_int_t)facts->pool_ready);
+}
+
+static const char *state_name(enum guest_state state)
+{
+    static const char *const names[] = {
+        [GUEST_RUNNING] = "running",
+        [GUEST_PAUSED] = "paused",
+        [GUEST_EXITED] = "exited",
+        [GUEST_CRASHED] = "crashed",
+    };
+    return names[state];
+}
+
+/* "exit" and so on, or null for a guest that has not ended. */
+static json_t *end_json(enum guest_end end)
+{
+    static const char *const names[] = {
+        [END_EXIT] = "exit",
+        [END_KILLED] = "killed",
+        [END_CRASH] = "crash",
+    };
+    return end == END_NONE ? json_null() : json_string(names[end]);
+}
+
+static json_t *exit_code_json(enum guest_end end, uint32_t code)
+{
+    return end == END_EXIT ? json_integer(code) : json_null();
+}
+
+json_t *guest_json(const struct guest_info *guest)
+{
+    return json_pack("{s:I, s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:o}", "id", number(guest->id), "parent",
+                     guest->has_parent ? json_integer(number(guest->parent)) : json_null(), "state",
+                     state_name(guest->state), "reason", end_json(guest->end), "generation", number(guest->generation),
+                     "vcpus", (json_int_t)guest->vcpus, "memory", number(guest->memory), "children",
+                     (json_int_t)guest->children, "exit_code", exit_code_json(guest->end, guest->exit_code));
+}
+
+json_t *fork_json(const struct fork_report *report)
+{
+    json_t *children = json_array();
+    json_t *phases = json_object();
+    int result = children && phases ? 0 : -1;
+    for (unsigned i = 0; i < report->count && result == 0; i++)
+        result = json_array_append_new(children, json_pack("{s:I, s:I}", "id", number(report->children[i].id),
+                                                           "ready_ns", number(report->children[i].ready_ns)));
+    for (unsigned i = 0; i < FORK_PHASES && result == 0; i++)
+        result = json_object_set_new(phases, fork_phase_names[i], json_integer(number(report->phases_ns[i])));
+    if (result < 0) {
+        json_decref(children);
+        json_decref(phases);
+        return NULL;
+    }
+    return json_pack("{s:o, s:I, s:o, s:I}", "children", children, "pause_ns", number(report->pause_ns), "phases",
+                     phases, "published_pages", number(report->published_pages));
+}
+
+json_t *stats_json(const struct guest_stats *stats)
+{
+    json_t *object = json_object();
+    for (size_t i = 0; i < stats->count; i++)
+        if (json_object_set_new(object, stats->counters[i].name, json_integer(number(stats->counters[i].value))) < 0) {
+            json_decref(object);
+            return NULL;
+        }
+    return object;
+}
+
+/* A raw entry uses all 64 bits, more than every JSON reader keeps, so it travels as text. */
+static json_t *step_json(const struct translation_step *step)
+{
+    char entry[19];
+    snprintf(entry, sizeof entry, "0x%016" PRIx64, step->entry);
+    return json_pack("{s:i, s:s}", "level", (int)step->level, "entry", entry);
+}
+
+json_t *translation_json(const struct translation *translation)
+{
+    json_t *steps = json_array();
+    for (unsigned i = 0; i < translation->step_count; i++)
+        if (json_array_append_new(steps, step_json(&translation->steps[i])) < 0) {
+            json_decref(steps);
+            return NULL;
+        }
+    if (!translation->mapped)
+        return json_pack("{s:b, s:o}", "mapped", 0, "steps", steps);
+    return json_pack("{s:b, s:o, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:b, s:s, s:s}", "mapped", 1, "steps", steps, "hpa",
+                     number(translation->hpa), "page_start", number(translation->page_start), "page_size",
+                     number(translation->page_size), "read", (int)translation->read, "write", (int)translation->write,
+                     "execute", (int)translation->execute, "accessed", (int)translation->accessed, "dirty",
+                     (int)translation->dirty, "memory_type", translation->memory_type, "backing", translation->backing);
+}
+
+json_t *mark_json(const struct mark *mark)
+{
+    return json_pack("{s:I, s:I}", "value", (json_int_t)mark->value, "timestamp_ns", number(mark->timestamp_ns));
+}
+
+static const char *event_kind_name(enum host_event_kind kind)
+{
+    static const char *const names[] = {
+        [EVENT_STARTED] = "STARTED", [EVENT_PAUSED] = "PAUSED", [EVENT_RESUMED] = "RESUMED", [EVENT_FORKED] = "FORKED",
+        [EVENT_MARK] = "MARK",       [EVENT_EXITED] = "EXITED", [EVENT_CRASHED] = "CRASHED",
+    };
+    return names[kind];
+}
+
+static json_t *children_json(const struct host_event *event)
+{
+    json_t *children = json_array();
+    for (unsigned i = 0; i < event->child_count; i++)
+        if (json_array_append_new(children, json_integer(number(event->children[i]))) < 0) {
+            json_decref(children);
+            return NULL;
+        }
+    return children;
+}
+
+static json_t *event_data_json(const struct host_event *event)
+{
+    json_int_t guest = number(event->guest);
+    const char *reason = event->reason ? event->reason : "";
+    switch (event->kind) {
+    case EVENT_FORKED:
+        return json_pack("{s:I, s:o}", "guest", guest, "children", children_json(event));
+    case EVENT_MARK:
+        return json_pack("{s:I, s:I}", "guest", guest, "value", (json_int_t)event->mark);
+    case EVENT_EXITED:
+        return json_pack("{s:I, s:o, s:o}", "guest", guest, "reason", end_json(event->end), "exit_code",
+                         exit_code_json(event->end, event->exit_code));
+    case EVENT_CRASHED:
+        return json_pack("{s:I, s:o}", "guest", guest, "reason", text_json(reason, strlen(reason)));
+    case EVENT_STARTED:
+    case EVENT_PAUSED:
+    case EVENT_RESUMED:
+        break;
+    }
+    return json_pack("{s:I}", "guest", guest);
+}
+
+json_t *event_json(const struct host_event *event)
+{
+    return json_pack("{s:s, s:o, s:I}", "event", event_kind_name(event->kind), "data", event_data_json(event),
+                     "timestamp_ns", number(event->timestamp_ns));
+}
+
+json_t *return_json(json_t *value, json_t *id)
+{
+    return json_pack("{s:o, s:O*}", "return", value, "id", id);
+}
+
+json_t *failure_json(const struct failure *failure, json_t *id)
+{
+    return json_pack("{s:{s:s, s:o}, s:O*}", "error", "class", failure_class_name(failure->class), "desc",
+                     text_json(failure->text, strlen(failure->text)), "id", id);
+}

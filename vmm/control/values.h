@@ -1,0 +1,27 @@
+/* What the host and the command table say, as the JSON of the protocol. New references; NULL when out of memory. */
+#ifndef VMM_CONTROL_VALUES_H
+#define VMM_CONTROL_VALUES_H
+
+#include "vmm/control/request.h"
+#include "vmm/failure.h"
+#include "vmm/host.h"
+
+#include <jansson.h>
+
+/* The greeting, the first line of every connection. */
+json_t *greeting_json(void);
+
+json_t *command_json(const struct command *command);
+json_t *facts_json(const struct host_facts *facts);
+json_t *guest_json(const struct guest_info *guest);
+json_t *fork_json(const struct fork_report *report);
+json_t *stats_json(const struct guest_stats *stats);
+json_t *translation_json(const struct translation *translation);
+json_t *mark_json(const struct mark *mark);
+json_t *event_json(const struct host_event *event);
+
+/* Replies; `value` is taken over, `id` is not, and is left out where NULL. */
+json_t *return_json(json_t *value, json_t *id);
+json_t *failure_json(const struct failure *failure, json_t *id);
+
+#endif

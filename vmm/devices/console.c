@@ -1,0 +1,95 @@
+/* A guest's console: see console.h. */
+#include "vmm/devices/console.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void console_init(struct console *console, struct terminal *terminal, uint64_t guest)
+{
+    *console = (struct console){.terminal = terminal, .guest = guest};
+    pthread_mutex_init(&console->lock, NULL);
+}
+
+void console_free(struct console *console)
+{
+    free(console->kept);
+    console->kept = NULL;
+    pthread_mutex_destroy(&console->lock);
+}
+
+/* Makes room for one byte more; under the lock. False: the ring is at its largest, or memory is out. */
+static bool grow(struct console *console)
+{
+    if (console->capacity == CONSOLE_KEPT)
+        return false;
+    size_t capacity = console->capacity ? 2 * console->capacity : 256;
+    char *grown = realloc(console->kept, capacity);
+    if (!grown)
+        return false;
+    console->kept = grown; /* a ring that has not been full yet starts at 0 */
+    console->capacity = capacity;
+    return true;
+}
+
+static void keep(struct console *console, char byte)
+{
+    if (console->length == console->capacity && !grow(console)) {
+        if (!console->capacity)
+            return;
+        console->kept[console->start] = byte;
+        console->start = (console->start + 1) % console->capacity;
+        return;
+    }
+    console->kept[(console->start + console->length++) % console->capacity] = byte;
+}
+
+/* Under the lock. */
+static void pass_line(struct console *console, const atomic_bool *go)
+{
+    char text[CONSOLE_LINE + 32];
+    int prefix = snprintf(text, sizeof text, "[g%" PRIu64 "] ", console->guest);
+    memcpy(text + prefix, console->line, console->line_length);
+    size_t length = (size_t)prefix + console->line_length;
+    if (text[length - 1] != '\n')
+        text[length++] = '\n';
+    console->line_length = 0;
+    terminal_write(console->terminal, console->guest, text, length, go);
+}
+
+void console_put(struct console *console, const uint8_t *bytes, size_t length, const atomic_bool *go)
+{
+    pthread_mutex_lock(&console->lock);
+    for (size_t i = 0; i < length; i++) {
+        char byte = (char)bytes[i];
+        keep(console, byte);
+        if (console->guest == 0)
+            continue;
+        console->line[console->line_length++] = byte;
+        if (byte == '\n' || console->line_length == CONSOLE_LINE)
+            pass_line(console, go);
+    }
+    if (console->guest == 0)
+        terminal_write(console->terminal, 0, (const char *)bytes, length, go);
+    pthread_mutex_unlock(&console->lock);
+}
+
+void console_flush(struct console *console)
+{
+    static const atomic_bool no_wait = false;
+    pthread_mutex_lock(&console->lock);
+    if (console->line_length)
+        pass_line(console, &no_wait);
+    pthread_mutex_unlock(&console->lock);
+}
+
+size_t console_copy(struct console *console, char *text)
+{
+    pthread_mutex_lock(&console->lock);
+    size_t length = console->length;
+    for (size_t i = 0; i < length; i++)
+        text[i] = console->kept[(console->start + i) % console->capacity];
+    pthread_mutex_unlock(&console->lock);
+    return length;
+}

@@ -1,0 +1,210 @@
+/*
+ * The host: all guests of this process, their family tree, and what can be asked of them. The control protocol and
+ * main() use this and nothing below it.
+ *
+ * Locking: every function here runs on the event-loop thread only. vCPU threads report to the host through its mailbox;
+ * events come out on the event-loop thread. Addresses and lengths are in bytes, times in nanoseconds.
+ */
+#ifndef VMM_HOST_H
+#define VMM_HOST_H
+
+#include "vmm/failure.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct host;
+struct options;
+
+enum guest_state {
+    GUEST_RUNNING,
+    GUEST_PAUSED,
+    GUEST_EXITED,
+    GUEST_CRASHED,
+};
+
+/* How a guest ended; meaningful in GUEST_EXITED and GUEST_CRASHED. */
+enum guest_end {
+    END_NONE,
+    END_EXIT,   /* by the exit port, or every vCPU halted (exit code 0) */
+    END_KILLED, /* by `kill` or `quit` */
+    END_CRASH,  /* triple fault, unhandled exception, internal error */
+};
+
+struct guest_info {
+    uint64_t id;
+    uint64_t parent; /* valid where has_parent */
+    bool has_parent; /* false for the root */
+    enum guest_state state;
+    enum guest_end end;
+    uint64_t generation;
+    unsigned vcpus;
+    uint64_t memory;    /* bytes of RAM */
+    size_t children;    /* made so far, ended ones included */
+    uint32_t exit_code; /* valid where end == END_EXIT */
+};
+
+enum fork_phase {               /* of the pause, in this order; they add up to pause_ns, rounding aside */
+                  FORK_STOP,    /* until every vCPU has stopped */
+                  FORK_SAVE,    /* vCPU and device state */
+                  FORK_HARVEST, /* the dirty log, into the view */
+                  FORK_PUBLISH, /* dirty pages, into a frozen layer */
+                  FORK_MOVE,    /* first fork only: the parent goes on in a fresh VM and a private window */
+                  FORK_RESUME,  /* until the parent's vCPUs may run again */
+                  FORK_PHASES,
+};
+
+/* The phases' names in the control protocol: stop, save, harvest, publish, move, resume. */
+extern const char *const fork_phase_names[FORK_PHASES];
+
+struct fork_child {
+    uint64_t id;
+    uint64_t ready_ns; /* from the command to the child's first entry into the guest; 0 for a paused child */
+};
+
+struct fork_report {
+    struct fork_child *children; /* `count` of them; freed by fork_report_free */
+    unsigned count;
+    uint64_t pause_ns;
+    uint64_t phases_ns[FORK_PHASES];
+    uint64_t published_pages; /* of 4 KiB */
+};
+
+void fork_report_free(struct fork_report *report);
+
+struct mark {
+    uint32_t value;
+    uint64_t timestamp_ns; /* CLOCK_MONOTONIC */
+};
+
+enum host_event_kind {
+    EVENT_STARTED, /* the guest entered for the first time; timestamp is the entry itself */
+    EVENT_PAUSED,
+    EVENT_RESUMED,
+    EVENT_FORKED,  /* guest = the parent; children, child_count */
+    EVENT_MARK,    /* mark */
+    EVENT_EXITED,  /* end, exit_code */
+    EVENT_CRASHED, /* reason */
+};
+
+struct host_event {
+    enum host_event_kind kind;
+    uint64_t guest;
+    uint64_t timestamp_ns; /* CLOCK_MONOTONIC */
+    uint32_t mark;
+    enum guest_end end;
+    uint32_t exit_code;
+    const char *reason;       /* one line; valid during the call */
+    const uint64_t *children; /* valid during the call */
+    unsigned child_count;
+};
+
+typedef void host_event_fn(void *context, const struct host_event *event);
+
+/* One named counter of query-stats. Names are snake_case, stable, and documented in include/cleave/control.md. */
+struct guest_counter {
+    const char *name;
+    uint64_t value;
+};
+
+#define GUEST_COUNTERS_MAX 64
+
+struct guest_stats {
+    struct guest_counter counters[GUEST_COUNTERS_MAX];
+    size_t count;
+};
+
+/* One level of a walk, from the top. */
+struct translation_step {
+    unsigned level;
+    uint64_t entry; /* raw */
+};
+
+struct translation {
+    struct translation_step steps[5];
+    unsigned step_count;
+    bool mapped;
+    uint64_t hpa;        /* of the byte asked for; valid where mapped, as are the following */
+    uint64_t page_start; /* the GPA range of the leaf that holds it */
+    uint64_t page_size;
+    bool read, write, execute, accessed, dirty;
+    const char *memory_type;
+    const char *backing; /* where the page's bytes are: "overlay" or "layer" */
+};
+
+/* Makes a host on `loop` for machines as `options` say; no guest yet. Returns NULL with *failure filled in. */
+struct host *host_new(uv_loop_t *loop, const struct options *options, struct failure *failure);
+
+/* Ends every guest, joins every thread, frees everything; the loop must still be there, and may no longer be running.
+ */
+void host_free(struct host *host);
+
+/* Loads and starts the root guest (or leaves it paused, as the options say). 0, or -1 with *failure. */
+int host_launch(struct host *host, struct failure *failure);
+
+/* One receiver of events; NULL takes it away. */
+void host_on_event(struct host *host, host_event_fn *fn, void *context);
+
+/* Called once when no guest is left (and the options do not say --linger), or when host_quit has ended every guest. */
+void host_on_done(struct host *host, void (*fn)(void *context), void *context);
+
+/* The process's exit status as vmm(1) defines it, once done. */
+int host_exit_status(const struct host *host);
+
+/* Fills *guests with an array of *count, by id, ended guests included; the caller frees it. 0, or -1 with *failure. */
+int host_guests(struct host *host, struct guest_info **guests, size_t *count, struct failure *failure);
+
+/*
+ * Forks `guest` into `count` children (1..HOST_FORK_MAX), which run at once unless `paused`. All or none: on failure no
+ * child exists and the parent runs on. A paused parent stays paused. Errors: GuestNotFound (none, or ended),
+ * InvalidArgument (count), LimitExceeded (--limit-guests), NoMemory (names what ran out), Internal (a KVM call failed).
+ */
+#define HOST_FORK_MAX 1024
+int host_fork(struct host *host, uint64_t guest, unsigned count, bool paused, struct fork_report *report,
+              struct failure *failure);
+
+/* Pausing a paused guest and resuming a running one change nothing and succeed. GuestNotFound for none or an ended one.
+ */
+int host_pause(struct host *host, uint64_t guest, struct failure *failure);
+int host_resume(struct host *host, uint64_t guest, struct failure *failure);
+int host_kill(struct host *host, uint64_t guest, struct failure *failure);
+
+/* Ends every guest with END_KILLED; the exit status becomes 124. */
+void host_quit(struct host *host);
+
+/* Counters of a guest. An ended guest keeps those that outlive its machine. */
+int host_stats(struct host *host, uint64_t guest, struct guest_stats *stats, struct failure *failure);
+
+/* Walks the guest's view at `gpa`. InvalidArgument where gpa is no guest-physical address at all. */
+int host_translate(struct host *host, uint64_t guest, uint64_t gpa, struct translation *translation,
+                   struct failure *failure);
+
+/* Copies guest RAM [gpa, gpa + length) to buffer. InvalidArgument where any of it is not RAM. Works on a running guest.
+ */
+#define HOST_READ_MAX 65536
+int host_read_memory(struct host *host, uint64_t guest, uint64_t gpa, size_t length, void *buffer,
+                     struct failure *failure);
+
+/* The last bytes the guest wrote to its console, at most HOST_CONSOLE_MAX, in order. Works for ended guests too. */
+#define HOST_CONSOLE_MAX 65536
+int host_console(struct host *host, uint64_t guest, char *text, size_t *length, struct failure *failure);
+
+/* The guest's marks in order (the last HOST_MARKS_MAX of them); the caller frees *marks. Works for ended guests too. */
+#define HOST_MARKS_MAX 65536
+int host_marks(struct host *host, uint64_t guest, struct mark **marks, size_t *count, struct failure *failure);
+
+/* KVM and host facts for query-version, as named strings and numbers. */
+struct host_facts {
+    int kvm_api_version;
+    char kernel[65];
+    char cpu[64];
+    uint64_t page_size;
+    uint64_t memory; /* bytes of RAM of each guest */
+    unsigned vcpus;
+    unsigned pool_ready; /* VMs ready in the pool now */
+};
+void host_facts(const struct host *host, struct host_facts *facts);
+
+#endif

@@ -1,0 +1,73 @@
+/* What the files that implement host.h share: host.c (the guests' registry), launch.c (the root), fork.c, reports.c
+ * (what guests report), query.c. Everything belongs to the event-loop thread unless it says otherwise. */
+#ifndef VMM_HOST_INTERNAL_H
+#define VMM_HOST_INTERNAL_H
+
+#include "vmm/host.h"
+#include "vmm/machine.h"
+#include "vmm/options.h"
+#include "vmm/pool.h"
+#include "vmm/window.h"
+
+#define ENDED_KEPT 1024 /* ended guests that can still be queried; older ones are forgotten */
+
+struct host {
+    uv_loop_t *loop;
+    const struct options *options;
+    struct kvm kvm;
+    struct windows *windows;
+    struct background *reaper; /* frees VMs, unmaps windows, punches and prepares layers */
+    struct layers *layers;
+    struct views *views;
+    struct pool *pool;
+    struct terminal *terminal;
+    int console_file; /* open for --console file:PATH, else -1 */
+    size_t map_limit; /* vm.max_map_count */
+
+    struct machine **machines; /* by id, ascending */
+    size_t count, room;
+    size_t live, ended;
+    uint64_t next_id;
+
+    bool quitting, done;
+    int exit_status;
+
+    host_event_fn *on_event;
+    void *event_context;
+    void (*on_done)(void *);
+    void *done_context;
+
+    uv_async_t wake;      /* host_post() rings it */
+    pthread_mutex_t lock; /* of the list of machines with reports, linked by report.next; any thread */
+    struct machine *posted;
+};
+
+/* The guest, if it is there and has not ended; else NULL with GuestNotFound. */
+struct machine *host_find_live(struct host *host, uint64_t id, struct failure *failure);
+
+/* The same, ended guests included. */
+struct machine *host_find(struct host *host, uint64_t id, struct failure *failure);
+
+/* Room for `more` machines beside those there are, so that host_add() cannot fail. */
+int host_reserve(struct host *host, size_t more, struct failure *failure);
+void host_add(struct host *host, struct machine *machine);
+
+void host_emit(struct host *host, const struct host_event *event);
+
+/* Lets the guest run for the first time or again, and reports STARTED at the first. */
+void host_start(struct host *host, struct machine *machine);
+
+/* STARTED, once, for a machine whose vCPUs have just been let run. */
+void host_report_started(struct host *host, struct machine *machine);
+
+/* Ends a guest that has not ended yet: frees what it holds, reports it, and finishes the host with its last guest. */
+void host_end(struct host *host, struct machine *machine, enum guest_end end, uint32_t exit_code, const char *reason);
+
+/* Looks at every posted report now. Safe to call any time from the event loop. */
+void host_take_reports(struct host *host);
+
+/* The fork itself; `child_reads_index`: it was asked for by port, whose answer in a child is the child's index. */
+int host_fork_machine(struct host *host, struct machine *parent, unsigned count, bool paused, bool child_reads_index,
+                      struct fork_report *report, struct failure *failure);
+
+#endif

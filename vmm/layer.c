@@ -1,0 +1,287 @@
+/* Layers and the reference counts of their frames: see layer.h. Publishing's allocator is in arena.c. */
+#include "vmm/layer_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "vmm/log.h"
+
+#define LEVELS 3
+
+struct layers *layers_new(struct background *background)
+{
+    struct layers *layers = calloc(1, sizeof *layers);
+    if (layers)
+        layers->background = background;
+    return layers;
+}
+
+static void layer_destroy(void *argument)
+{
+    struct layer *layer = argument;
+    close(layer->fd);
+    for (int i = 0; i < LEVELS; i++)
+        free(layer->refs[i]);
+    free(layer->dead);
+    free(layer);
+}
+
+static void forget(struct layers *layers, struct layer *layer)
+{
+    for (uint64_t i = 0; i < layer->gib; i++)
+        layers->by_gib[layer->hpa / LAYER_ALIGN + i] = NULL;
+    for (struct layer **link = &layers->first; *link; link = &(*link)->next) {
+        if (*link == layer) {
+            *link = layer->next;
+            break;
+        }
+    }
+    background_add(layers->background, layer_destroy, layer);
+}
+
+void layers_free(struct layers *layers)
+{
+    if (!layers)
+        return;
+    arena_close(layers);
+    layers_settle(layers);
+    while (layers->first)
+        forget(layers, layers->first);
+    free(layers->by_gib);
+    free(layers);
+}
+
+static int find_hpa(struct layers *layers, uint64_t gib, uint64_t *first)
+{
+    uint64_t run = 0;
+    for (uint64_t i = 1; i < layers->gib_count; i++) { /* HPA 0 is never handed out */
+        run = layers->by_gib[i] ? 0 : run + 1;
+        if (run == gib) {
+            *first = i - gib + 1;
+            return 0;
+        }
+    }
+    uint64_t count = (layers->gib_count ? layers->gib_count : 1) + gib;
+    if (count < 2 * layers->gib_count)
+        count = 2 * layers->gib_count;
+    if (count * LAYER_ALIGN > LAYERS_HPA_END)
+        return -1;
+    struct layer **grown = realloc(layers->by_gib, count * sizeof(struct layer *));
+    if (!grown)
+        return -1;
+    *first = (layers->gib_count ? layers->gib_count : 1) - run * (layers->gib_count != 0);
+    memset(grown + layers->gib_count, 0, (count - layers->gib_count) * sizeof(struct layer *));
+    layers->by_gib = grown;
+    layers->gib_count = count;
+    return 0;
+}
+
+static int make_file(struct layer *layer, struct failure *failure)
+{
+    layer->fd = memfd_create("cleave-layer", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (layer->fd < 0)
+        return fail_errno(failure, errno, "cannot create a memfd for guest memory (see ulimit -n)");
+    if (ftruncate(layer->fd, (off_t)layer->size) < 0 ||
+        fcntl(layer->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
+        fail_errno(failure, errno, "cannot size a memfd of %llu bytes", (unsigned long long)layer->size);
+        close(layer->fd);
+        return -1;
+    }
+    return 0;
+}
+
+int layer_new(struct layers *layers, uint64_t size, struct layer **result, struct failure *failure)
+{
+    struct layer *layer = calloc(1, sizeof *layer);
+    uint64_t first;
+    if (!layer)
+        return fail(failure, FAIL_NO_MEMORY, "out of memory for a layer");
+    layer->size = size;
+    layer->gib = (size + LAYER_ALIGN - 1) / LAYER_ALIGN;
+    layer->open = true;
+    for (int i = 0; i < LEVELS; i++)
+        layer->refs[i] = calloc((size >> (12 + 9 * i)) + 1, sizeof(uint32_t));
+    if (!layer->refs[0] || !layer->refs[1] || !layer->refs[2] || find_hpa(layers, layer->gib, &first) < 0) {
+        fail(failure, FAIL_NO_MEMORY, "out of memory for a layer");
+    } else if (make_file(layer, failure) == 0) {
+        layer->hpa = first * LAYER_ALIGN;
+        for (uint64_t i = 0; i < layer->gib; i++)
+            layers->by_gib[first + i] = layer;
+        layer->next = layers->first;
+        layers->first = layer;
+        *result = layer;
+        return 0;
+    }
+    for (int i = 0; i < LEVELS; i++)
+        free(layer->refs[i]);
+    free(layer);
+    return -1;
+}
+
+uint64_t layer_hpa(const struct layer *layer)
+{
+    return layer->hpa;
+}
+
+int layer_fd(const struct layer *layer)
+{
+    return layer->fd;
+}
+
+void layer_close(struct layers *layers, struct layer *layer)
+{
+    layer->open = false;
+    if (!layer->live)
+        forget(layers, layer);
+}
+
+static struct layer *layer_at(const struct layers *layers, uint64_t hpa)
+{
+    uint64_t gib = hpa / LAYER_ALIGN;
+    return gib < layers->gib_count ? layers->by_gib[gib] : NULL;
+}
+
+bool layers_find(const struct layers *layers, uint64_t hpa, int *fd, uint64_t *offset, uint64_t *bytes)
+{
+    struct layer *layer = layer_at(layers, hpa);
+    if (!layer || hpa - layer->hpa >= layer->size)
+        return false;
+    *fd = layer->fd;
+    *offset = hpa - layer->hpa;
+    *bytes = layer->size - *offset;
+    return true;
+}
+
+bool layers_get(void *context, uint64_t hpa, unsigned level, uint64_t count)
+{
+    struct layer *layer = layer_at(context, hpa);
+    unsigned shift = 12 + 9 * (level - 1);
+    if (!layer || level > LEVELS || hpa - layer->hpa + (count << shift) > layer->size)
+        return false;
+    uint32_t *refs = layer->refs[level - 1] + ((hpa - layer->hpa) >> shift);
+    for (uint64_t i = 0; i < count; i++)
+        refs[i]++;
+    layer->live += count;
+    return true;
+}
+
+/* Notes [first, first + count) pages of the layer as dead; adjacent runs merge. */
+static void bury(struct layer *layer, uint64_t first, uint64_t count)
+{
+    struct run *last = layer->dead_count ? &layer->dead[layer->dead_count - 1] : NULL;
+    if (last && last->first + last->count == first) {
+        last->count += count;
+        return;
+    }
+    if (layer->dead_count == layer->dead_room) {
+        size_t room = layer->dead_room ? 2 * layer->dead_room : 16;
+        struct run *grown = realloc(layer->dead, room * sizeof *grown);
+        if (!grown) {
+            log_debug("out of memory: %llu dead pages stay until their layer goes", (unsigned long long)count);
+            return;
+        }
+        layer->dead = grown;
+        layer->dead_room = room;
+    }
+    layer->dead[layer->dead_count++] = (struct run){first, count};
+}
+
+/* True where a larger unit that contains this page is still referenced. */
+static bool held_above(const struct layer *layer, uint64_t page, unsigned level)
+{
+    return (level < 2 && layer->refs[1][page >> 9]) || (level < 3 && layer->refs[2][page >> 18]);
+}
+
+/* A unit of `level` has lost its last count: what below it nobody counts is dead. */
+static void bury_unit(struct layer *layer, uint64_t unit, unsigned level)
+{
+    uint64_t first = unit << (9 * (level - 1));
+    if (held_above(layer, first, level))
+        return;
+    if (level == 1) {
+        bury(layer, first, 1);
+        return;
+    }
+    uint64_t below = unit << 9;
+    for (uint64_t i = below; i < below + 512 && (i << (12 + 9 * (level - 2))) < layer->size; i++)
+        if (!layer->refs[level - 2][i])
+            bury_unit(layer, i, level - 1);
+}
+
+void layers_put(void *context, uint64_t hpa, unsigned level, uint64_t count)
+{
+    struct layer *layer = layer_at(context, hpa);
+    unsigned shift = 12 + 9 * (level - 1);
+    uint64_t first = (hpa - layer->hpa) >> shift;
+    uint32_t *refs = layer->refs[level - 1];
+    for (uint64_t i = first; i < first + count; i++)
+        if (--refs[i] == 0)
+            bury_unit(layer, i, level);
+    layer->live -= count;
+}
+
+/* The dead runs of one layer, on their way to the background thread. */
+struct punch {
+    int fd;
+    size_t count;
+    struct run *runs;
+};
+
+static void punch_holes(void *argument)
+{
+    struct punch *punch = argument;
+    for (size_t i = 0; i < punch->count; i++) {
+        off_t start = (off_t)(punch->runs[i].first * PAGE_BYTES), length = (off_t)(punch->runs[i].count * PAGE_BYTES);
+        if (fallocate(punch->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, start, length) < 0)
+            log_debug("cannot punch dead frames: %s", strerrorname_np(errno));
+    }
+    free(punch->runs);
+    free(punch);
+}
+
+/* The layer's descriptor stays open until the job is done: closing it is a later job of the same thread. */
+static void reclaim(struct layers *layers, struct layer *layer)
+{
+    if (!layer->dead_count)
+        return;
+    struct punch *punch = malloc(sizeof *punch);
+    if (!punch)
+        return;
+    *punch = (struct punch){layer->fd, layer->dead_count, layer->dead};
+    layer->dead = NULL;
+    layer->dead_count = layer->dead_room = 0;
+    background_add(layers->background, punch_holes, punch);
+}
+
+void layers_settle(struct layers *layers)
+{
+    arena_settle(layers);
+    struct layer *next;
+    for (struct layer *layer = layers->first; layer; layer = next) {
+        next = layer->next;
+        if (!layer->open && !layer->live)
+            forget(layers, layer);
+        else
+            reclaim(layers, layer);
+    }
+}
+
+static uint64_t live_pages(const struct layer *layer)
+{
+    uint64_t pages = 0;
+    for (uint64_t page = 0; page < layer->size / PAGE_BYTES; page++)
+        pages += layer->refs[0][page] || held_above(layer, page, 1);
+    return pages;
+}
+
+uint64_t layers_live_bytes(const struct layers *layers)
+{
+    uint64_t pages = 0;
+    for (struct layer *layer = layers->first; layer; layer = layer->next)
+        pages += live_pages(layer);
+    return pages * PAGE_BYTES;
+}

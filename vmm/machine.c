@@ -1,0 +1,199 @@
+/* Machines: making and ending them, their state, and how vCPU threads report. See machine.h. */
+#include "vmm/machine.h"
+
+#include "vmm/boot/boot.h"
+
+#include <cleave/guest_abi.h>
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* A bit a page, as KVM wants it: whole 64-bit words. */
+static size_t bitmap_bytes(uint64_t memory)
+{
+    return (memory / PAGE_BYTES + 63) / 64 * 8;
+}
+
+struct machine *machine_new(struct host *host, uint64_t id, uint64_t memory, struct terminal *terminal,
+                            struct failure *failure)
+{
+    struct machine *machine = calloc(1, sizeof *machine);
+    uint64_t *written = calloc(1, bitmap_bytes(memory));
+    uint64_t *log = calloc(1, bitmap_bytes(memory));
+    if (!machine || !written || !log) {
+        free(machine);
+        free(written);
+        free(log);
+        fail(failure, FAIL_NO_MEMORY, "out of memory for a guest");
+        return NULL;
+    }
+    machine->host = host;
+    machine->id = id;
+    machine->written = written;
+    machine->log = log;
+    machine->view.memory = memory;
+    console_init(&machine->console, terminal, id);
+    marks_init(&machine->marks);
+    pthread_mutex_init(&machine->report.lock, NULL);
+    return machine;
+}
+
+void machine_free(struct machine *machine)
+{
+    console_free(&machine->console);
+    marks_free(&machine->marks);
+    pthread_mutex_destroy(&machine->report.lock);
+    free(machine->written);
+    free(machine->log);
+    free(machine);
+}
+
+struct vm *machine_end(struct machine *machine)
+{
+    struct vm *vm = machine->vm;
+    machine->vm = NULL;
+    vm_stop(vm);
+    vm->machine = NULL;
+    console_flush(&machine->console);
+    view_free(&machine->view);
+    machine_drop_retained(machine, host_layers(machine->host));
+    free(machine->written);
+    free(machine->log);
+    machine->written = machine->log = NULL;
+    return vm;
+}
+
+int machine_state_init(struct machine_state *state, const struct kvm *kvm, unsigned cpus, struct failure *failure)
+{
+    *state = (struct machine_state){.kvm = kvm};
+    for (; state->cpus < cpus; state->cpus++) {
+        if (vcpu_state_init(kvm, &state->vcpus[state->cpus]) < 0) {
+            machine_state_free(state);
+            return fail(failure, FAIL_NO_MEMORY, "out of memory for vCPU state");
+        }
+    }
+    return 0;
+}
+
+void machine_state_free(struct machine_state *state)
+{
+    for (unsigned i = 0; i < state->cpus; i++)
+        vcpu_state_free(&state->vcpus[i]);
+}
+
+int machine_save(struct machine *machine, struct machine_state *state, struct failure *failure)
+{
+    for (unsigned i = 0; i < state->cpus; i++) {
+        struct vcpu *vcpu = &machine->vm->vcpus[i];
+        if (vcpu_state_save(state->kvm, vcpu->fd, &state->vcpus[i], failure) < 0)
+            return -1;
+        state->vcpus[i].halted = vcpu->halted;
+    }
+    if (kvm_get_clock(machine->vm->fd, &state->clock) < 0)
+        return fail_errno(failure, errno, "KVM_GET_CLOCK");
+    state->uart = machine->uart;
+    return 0;
+}
+
+/* The clock goes last: it runs on from the moment it is set. */
+int machine_restore_vm(struct vm *vm, const struct machine_state *state, struct failure *failure)
+{
+    for (unsigned i = 0; i < state->cpus; i++) {
+        if (vcpu_state_restore(state->kvm, vm->vcpus[i].fd, &state->vcpus[i], failure) < 0)
+            return -1;
+        vm->vcpus[i].halted = state->vcpus[i].halted;
+    }
+    if (kvm_set_clock(vm->fd, &state->clock) < 0)
+        return fail_errno(failure, errno, "KVM_SET_CLOCK");
+    return 0;
+}
+
+/* The kernel does the copy, so that a page that cannot be had is an error here and not a signal. */
+static int copy_memory(const struct machine *machine, uint64_t gpa, void *local, size_t length, bool write,
+                       struct failure *failure)
+{
+    if (gpa > machine->view.memory || length > machine->view.memory - gpa)
+        return fail(failure, FAIL_INVALID_ARGUMENT,
+                    "guest addresses %#llx to %#llx are not all RAM, which ends at %#llx", (unsigned long long)gpa,
+                    (unsigned long long)(gpa + length), (unsigned long long)machine->view.memory);
+    struct iovec here = {local, length};
+    struct iovec there = {(void *)(uintptr_t)(machine->vm->window + gpa), length};
+    ssize_t n = write ? process_vm_writev(getpid(), &here, 1, &there, 1, 0)
+                      : process_vm_readv(getpid(), &here, 1, &there, 1, 0);
+    if (n != (ssize_t)length)
+        return fail_errno(failure, n < 0 ? errno : ENOMEM, "cannot access guest memory at %#llx",
+                          (unsigned long long)gpa);
+    return 0;
+}
+
+int machine_read(const struct machine *machine, uint64_t gpa, void *to, size_t length, struct failure *failure)
+{
+    return copy_memory(machine, gpa, to, length, false, failure);
+}
+
+int machine_write(struct machine *machine, uint64_t gpa, const void *from, size_t length, struct failure *failure)
+{
+    if (copy_memory(machine, gpa, (void *)(uintptr_t)from, length, true, failure) < 0)
+        return -1;
+    if (!machine->window_shared && length)
+        for (uint64_t page = gpa / PAGE_BYTES; page <= (gpa + length - 1) / PAGE_BYTES; page++)
+            machine->written[page / 64] |= UINT64_C(1) << (page % 64);
+    return 0;
+}
+
+int machine_refresh_identity(struct machine *machine, struct failure *failure)
+{
+    struct boot_info info;
+    if (getrandom(info.entropy, sizeof info.entropy, 0) != sizeof info.entropy)
+        return fail_errno(failure, errno, "getrandom");
+    info.guest_id = machine->id;
+    info.generation = machine->generation;
+    size_t first = offsetof(struct boot_info, guest_id), end = offsetof(struct boot_info, args_length);
+    return machine_write(machine, BOOT_INFO_GPA + first, (char *)&info + first, end - first, failure);
+}
+
+void machine_report_end(struct machine *machine, enum guest_end end, uint32_t exit_code, const char *reason,
+                        const char *registers)
+{
+    struct machine_report *report = &machine->report;
+    pthread_mutex_lock(&report->lock);
+    if (report->end == END_NONE) {
+        report->end = end;
+        report->exit_code = exit_code;
+        if (reason)
+            snprintf(report->reason, sizeof report->reason, "%s", reason);
+        if (registers)
+            snprintf(report->registers, sizeof report->registers, "%s", registers);
+    }
+    pthread_mutex_unlock(&report->lock);
+    host_post(machine->host, machine);
+}
+
+void machine_report_halt(struct machine *machine)
+{
+    pthread_mutex_lock(&machine->report.lock);
+    bool all = ++machine->report.halted == machine->vm->cpus;
+    pthread_mutex_unlock(&machine->report.lock);
+    if (all) /* without an interrupt controller nothing can wake any of them */
+        machine_report_end(machine, END_EXIT, 0, NULL, NULL);
+}
+
+void machine_report_fork(struct machine *machine, unsigned vcpu, uint32_t count)
+{
+    pthread_mutex_lock(&machine->report.lock);
+    machine->report.forks[vcpu] = count;
+    pthread_mutex_unlock(&machine->report.lock);
+    host_post(machine->host, machine);
+}
+
+void machine_report_mark(struct machine *machine, uint32_t value)
+{
+    marks_add(&machine->marks, value);
+    host_post(machine->host, machine);
+}

@@ -1,0 +1,185 @@
+/* The command line of vmm: see options.h and vmm.1. */
+#include "vmm/options.h"
+
+#include "vmm/size.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EXIT_REFUSED 125
+
+const char *argp_program_version = "vmm (Cleave) " CLEAVE_VERSION;
+
+enum {
+    KEY_MEMORY = 0x100,
+    KEY_CPUS,
+    KEY_CONTROL,
+    KEY_CPL,
+    KEY_PAUSED,
+    KEY_CONSOLE,
+    KEY_LIMIT_GUESTS,
+    KEY_LINGER,
+    KEY_LOG,
+};
+
+static const struct argp_option known[] = {
+    {"memory", KEY_MEMORY, "SIZE", 0, "guest RAM, with suffix K, M or G (64M)", 0},
+    {"cpus", KEY_CPUS, "N", 0, "vCPUs, 1 to 8 (1)", 0},
+    {"control", KEY_CONTROL, "PATH", 0, "listen for control clients on this Unix socket (none)", 0},
+    {"cpl", KEY_CPL, "0|3", 0, "privilege level the guest starts at (0)", 0},
+    {"paused", KEY_PAUSED, NULL, 0, "start with the guest paused", 0},
+    {"console", KEY_CONSOLE, "stdio|none|file:PATH", 0, "where console bytes go (stdio)", 0},
+    {"limit-guests", KEY_LIMIT_GUESTS, "N", 0, "refuse forks beyond N live guests (no limit)", 0},
+    {"linger", KEY_LINGER, NULL, 0, "stay when no guest is left, until `quit`", 0},
+    {"log", KEY_LOG, "LEVEL", 0, "error, warning, info or debug (warning)", 0},
+    {0},
+};
+
+__attribute__((noreturn, format(printf, 1, 2))) static void refuse(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("vmm: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    exit(EXIT_REFUSED);
+}
+
+static uint64_t parse_number(const char *option, const char *text, uint64_t min, uint64_t max)
+{
+    char *end;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end || errno || value < min || value > max)
+        refuse("%s %s: want a number from %llu to %llu", option, text, (unsigned long long)min,
+               (unsigned long long)max);
+    return value;
+}
+
+static uint64_t parse_memory(const char *text)
+{
+    uint64_t bytes;
+    if (!size_parse(text, &bytes))
+        refuse("--memory %s: want a number with suffix K, M or G, as in 256M", text);
+    if (bytes < OPTIONS_MEMORY_MIN || bytes > OPTIONS_MEMORY_MAX)
+        refuse("--memory %s: out of range; want 4M to 64G", text);
+    if (bytes % 4096)
+        refuse("--memory %s: not a multiple of 4K", text);
+    return bytes;
+}
+
+static void parse_console(struct options *options, const char *text)
+{
+    if (strcmp(text, "stdio") == 0) {
+        options->console = CONSOLE_STDIO;
+    } else if (strcmp(text, "none") == 0) {
+        options->console = CONSOLE_NONE;
+    } else if (strncmp(text, "file:", 5) == 0 && text[5]) {
+        options->console = CONSOLE_FILE;
+        options->console_path = text + 5;
+    } else {
+        refuse("--console %s: want stdio, none or file:PATH", text);
+    }
+}
+
+static enum log_level parse_level(const char *text)
+{
+    static const char *const names[] = {"error", "warning", "info", "debug"};
+    for (int i = 0; i < 4; i++)
+        if (strcmp(text, names[i]) == 0)
+            return (enum log_level)i;
+    refuse("--log %s: want error, warning, info or debug", text);
+}
+
+/* Everything after the guest's file is the guest's own; argp hands it over unread. */
+static char *join(char **words, int count)
+{
+    size_t length = 1;
+    for (int i = 0; i < count; i++)
+        length += strlen(words[i]) + 1;
+    char *joined = calloc(1, length);
+    if (!joined)
+        refuse("out of memory for the guest's arguments");
+    for (int i = 0; i < count; i++) {
+        if (i)
+            strcat(joined, " ");
+        strcat(joined, words[i]);
+    }
+    return joined;
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+    struct options *options = state->input;
+    switch (key) {
+    case KEY_MEMORY:
+        options->memory = parse_memory(arg);
+        return 0;
+    case KEY_CPUS:
+        options->cpus = (unsigned)parse_number("--cpus", arg, 1, OPTIONS_CPUS_MAX);
+        return 0;
+    case KEY_CONTROL:
+        if (!*arg)
+            refuse("--control: the path is empty");
+        options->control = arg;
+        return 0;
+    case KEY_CPL:
+        if (strcmp(arg, "0") != 0 && strcmp(arg, "3") != 0)
+            refuse("--cpl %s: want 0 or 3", arg);
+        options->cpl = (unsigned)(arg[0] - '0');
+        return 0;
+    case KEY_PAUSED:
+        options->paused = true;
+        return 0;
+    case KEY_CONSOLE:
+        parse_console(options, arg);
+        return 0;
+    case KEY_LIMIT_GUESTS:
+        options->limit_guests = parse_number("--limit-guests", arg, 1, UINT32_MAX);
+        return 0;
+    case KEY_LINGER:
+        options->linger = true;
+        return 0;
+    case KEY_LOG:
+        options->log = parse_level(arg);
+        return 0;
+    case ARGP_KEY_ARG:
+        options->guest = arg;
+        options->args = join(state->argv + state->next, state->argc - state->next);
+        state->next = state->argc;
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        refuse("no guest given; usage: vmm [OPTION...] GUEST [ARG...] (see vmm --help)");
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+void options_parse(struct options *options, int argc, char **argv)
+{
+    static const struct argp parser = {
+        .options = known,
+        .parser = parse_option,
+        .args_doc = "GUEST [ARG...]",
+        .doc =
+            "Launches GUEST, a flat binary or a static ELF64 executable, in a KVM virtual machine that can be forked "
+            "while it runs."
+            "\vExit status: the guest's exit code; 124 after `quit`; 125 the VMM refused or failed; 126 the guest "
+            "crashed.",
+    };
+    argp_err_exit_status = EXIT_REFUSED;
+    *options = (struct options){
+        .memory = UINT64_C(64) << 20,
+        .cpus = 1,
+        .console = CONSOLE_STDIO,
+        .log = LOG_WARNING,
+    };
+    /* In order, so that options after the guest's file are the guest's. */
+    if (argp_parse(&parser, argc, argv, ARGP_IN_ORDER, NULL, options))
+        refuse("out of memory for the command line");
+}

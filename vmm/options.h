@@ -1,0 +1,35 @@
+/* The command line of vmm: what vmm(1) documents, parsed and checked. */
+#ifndef VMM_OPTIONS_H
+#define VMM_OPTIONS_H
+
+#include "vmm/log.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum console_kind { CONSOLE_STDIO, CONSOLE_NONE, CONSOLE_FILE };
+
+struct options {
+    const char *guest; /* path of the guest's file */
+    char *args;        /* the guest's arguments joined by single spaces; "" without any */
+    uint64_t memory;   /* bytes, a multiple of 4 KiB */
+    unsigned cpus;
+    const char *control; /* socket path, or NULL */
+    unsigned cpl;        /* 0 or 3: where a guest starts */
+    bool paused;
+    bool linger;
+    enum console_kind console;
+    const char *console_path; /* for CONSOLE_FILE */
+    uint64_t limit_guests;    /* live guests at once; 0 = no limit */
+    enum log_level log;
+};
+
+#define OPTIONS_MEMORY_MIN (UINT64_C(4) << 20)
+#define OPTIONS_MEMORY_MAX (UINT64_C(64) << 30)
+#define OPTIONS_CPUS_MAX   8
+
+/* Parses argv. On any bad input it prints one clear line on stderr and exits with 125; --help and --version exit with
+ * 0. */
+void options_parse(struct options *options, int argc, char **argv);
+
+#endif

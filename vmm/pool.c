@@ -1,0 +1,122 @@
+/* The pool of ready VMs: see pool.h. */
+#include "vmm/pool.h"
+
+#include "vmm/background.h"
+#include "vmm/log.h"
+
+#include <stdlib.h>
+
+#define POOL_LEAST 4 /* a fork into three, and the parent's own VM at its first fork */
+#define POOL_MOST  64
+
+struct pool {
+    struct vm_config config;
+    struct background *filler;
+    pthread_mutex_t lock;
+    struct vm *vms[POOL_MOST]; /* under lock, as are the rest */
+    unsigned ready, aim;
+    bool filling, end;
+};
+
+struct pool *pool_new(const struct vm_config *config)
+{
+    struct pool *pool = calloc(1, sizeof *pool);
+    if (!pool)
+        return NULL;
+    pool->config = *config;
+    pthread_mutex_init(&pool->lock, NULL);
+    pool->filler = background_new("pool");
+    if (!pool->filler) {
+        free(pool);
+        return NULL;
+    }
+    return pool;
+}
+
+static void fill(void *argument)
+{
+    struct pool *pool = argument;
+    pthread_mutex_lock(&pool->lock);
+    while (pool->ready < pool->aim && !pool->end) {
+        pthread_mutex_unlock(&pool->lock);
+        struct failure failure;
+        struct vm *vm = vm_new(&pool->config, true, &failure);
+        pthread_mutex_lock(&pool->lock);
+        if (!vm) {
+            log_info("the pool of VMs stays at %u: %s", pool->ready, failure.text);
+            break; /* the next fork tries again, and says so if it fails */
+        }
+        if (pool->ready < POOL_MOST)
+            pool->vms[pool->ready++] = vm;
+        else
+            vm_free(vm);
+    }
+    pool->filling = false;
+    pthread_mutex_unlock(&pool->lock);
+}
+
+void pool_prepare(struct pool *pool, unsigned count)
+{
+    pthread_mutex_lock(&pool->lock);
+    unsigned aim = count < POOL_LEAST ? POOL_LEAST : count > POOL_MOST ? POOL_MOST : count;
+    if (aim > pool->aim)
+        pool->aim = aim;
+    bool fill_now = pool->ready < pool->aim && !pool->filling && !pool->end;
+    pool->filling |= fill_now;
+    pthread_mutex_unlock(&pool->lock);
+    if (fill_now)
+        background_add(pool->filler, fill, pool);
+}
+
+int pool_take(struct pool *pool, struct vm **vms, unsigned count, struct failure *failure)
+{
+    unsigned taken = 0;
+    pthread_mutex_lock(&pool->lock);
+    while (taken < count && pool->ready)
+        vms[taken++] = pool->vms[--pool->ready];
+    pthread_mutex_unlock(&pool->lock);
+    while (taken < count) {
+        vms[taken] = vm_new(&pool->config, true, failure);
+        if (!vms[taken]) {
+            pool_give_back(pool, vms, taken);
+            return -1;
+        }
+        taken++;
+    }
+    return 0;
+}
+
+void pool_give_back(struct pool *pool, struct vm **vms, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        pthread_mutex_lock(&pool->lock);
+        bool room = pool->ready < POOL_MOST;
+        if (room)
+            pool->vms[pool->ready++] = vms[i];
+        pthread_mutex_unlock(&pool->lock);
+        if (!room)
+            vm_free(vms[i]);
+    }
+}
+
+unsigned pool_ready(struct pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    unsigned ready = pool->ready;
+    pthread_mutex_unlock(&pool->lock);
+    return ready;
+}
+
+void pool_free(struct pool *pool)
+{
+    if (!pool)
+        return;
+    pthread_mutex_lock(&pool->lock);
+    pool->end = true;
+    pthread_mutex_unlock(&pool->lock);
+    background_free(pool->filler);
+    while (pool->ready)
+        vm_free(pool->vms[--pool->ready]);
+    pthread_mutex_destroy(&pool->lock);
+    free(pool);
+}
