@@ -29,6 +29,10 @@ CFLAGS   += -std=c11 $(OPT) $(WARNINGS) -fno-strict-aliasing -fno-omit-frame-poi
             $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
 LDFLAGS  += -pthread $(if $(SAN),-fsanitize=$(SAN))
 
+# Commands are shown in short; V=1 shows them whole.
+Q := $(if $(V),,@)
+show = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2))
+
 pkg = $(shell pkg-config $(1) $(2) 2>/dev/null)
 
 # What is built: one list a program, by folder.
@@ -60,23 +64,28 @@ packages: $(PACKAGES)
 
 $(OBJ)/%.o: %.c | $(PACKAGES)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call show,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 $(OBJ)/%.o: %.S | $(PACKAGES)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -g -MMD -MP -c -o $@ $<
+	$(call show,AS,$<)
+	$(Q)$(CC) $(CPPFLAGS) -g -MMD -MP -c -o $@ $<
 
 $(EPT_LIB): $(call objects,$(EPT_SRC))
 	@mkdir -p $(@D)
-	rm -f $@ && $(AR) rcs $@ $^
+	$(call show,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 $(VMM): $(call objects,$(VMM_SRC)) $(EPT_LIB)
-	$(CC) $(LDFLAGS) -o $@ $^ $(call pkg,--libs,libuv jansson)
+	$(call show,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(call pkg,--libs,libuv jansson)
 
 # A tool is the files of its folder plus the shared control-protocol client.
 define tool
 $(BUILD)/tools/$(1): $(call objects,$(wildcard tools/$(1)/*.c tools/$(1)/*.S) $(CLIENT_SRC))
 	@mkdir -p $$(@D)
-	$(CC) $(LDFLAGS) -o $$@ $$^ $(call pkg,--libs,jansson) -lm
+	$$(call show,LD,$$@)
+	$$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ $(call pkg,--libs,jansson) -lm
 endef
 $(foreach t,$(TOOLS),$(eval $(call tool,$(t))))
 
@@ -92,17 +101,20 @@ GUEST_CFLAGS := -std=c11 -O2 -g $(WARNINGS) -Iinclude -I. -ffreestanding -fno-pi
 GUEST_LIB := $(patsubst %,$(GUEST_OBJ)/%.o,$(basename $(wildcard guest/lib/*.c guest/lib/*.S)))
 $(GUEST_OBJ)/guest/%.o: guest/%.c | $(PACKAGES)
 	@mkdir -p $(@D)
-	$(CC) $(GUEST_CFLAGS) -c -o $@ $<
+	$(call show,CC,$<)
+	$(Q)$(CC) $(GUEST_CFLAGS) -c -o $@ $<
 $(GUEST_OBJ)/guest/%.o: guest/%.S | $(PACKAGES)
 	@mkdir -p $(@D)
-	$(CC) $(GUEST_CFLAGS) -c -o $@ $<
+	$(call show,CC,$<)
+	$(Q)$(CC) $(GUEST_CFLAGS) -c -o $@ $<
 $(BUILD)/guest/%.elf: $(GUEST_OBJ)/guest/%.o $(GUEST_LIB) guest/lib/guest.ld
 	@mkdir -p $(@D)
-	$(CC) -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,-T,guest/lib/guest.ld -o $@ $(filter %.o,$^)
+	$(call show,LD,$@)
+	$(Q)$(CC) -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,-T,guest/lib/guest.ld -o $@ $(filter %.o,$^)
 $(BUILD)/guest/%.bin: $(BUILD)/guest/%.elf
-	objcopy -O binary $< $@
+	$(Q)objcopy -O binary $< $@
 $(BUILD)/guest.bin: $(BUILD)/guest/hello.bin
-	cp $< $@
+	$(Q)cp $< $@
 
 # Tests: each file under unit/, model/ and kvm/ is one Check program. Unit and model tests see the parts' own
 # functions; kvm tests see the built programs through the control protocol only.
@@ -116,16 +128,20 @@ TEST_LIBS    = $(call pkg,--libs,check jansson libuv) -lm
 
 $(BUILD)/tests/unit/%: $(OBJ)/tests/unit/%.o $(SUPPORT_OBJ) $(VMM_PARTS) $(PTSTAT_PURE) $(EPT_LIB) $(call objects,$(CLIENT_SRC))
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
+	$(call show,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
 $(BUILD)/tests/model/%: $(OBJ)/tests/model/%.o $(SUPPORT_OBJ) $(VMM_PARTS) $(EPT_LIB) $(call objects,$(CLIENT_SRC))
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
+	$(call show,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
 $(BUILD)/tests/kvm/%: $(OBJ)/tests/kvm/%.o $(SUPPORT_OBJ) $(EPT_LIB) $(call objects,$(CLIENT_SRC))
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
+	$(call show,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
 $(BUILD)/tests/bench/%: $(OBJ)/tests/bench/%.o $(EPT_LIB)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^
+	$(call show,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^
 
 test-programs: $(UNIT_BIN)
 kvm-programs: $(KVM_BIN)

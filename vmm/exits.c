@@ -20,33 +20,54 @@ static void count(_Atomic uint64_t *counter)
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
-static void format_registers(struct vcpu *vcpu, char *text, size_t room)
+static void format_registers(const struct vcpu *vcpu, const struct kvm_regs *r, const struct kvm_sregs *s, uint64_t cs,
+                             char *text, size_t room)
 {
-    struct kvm_regs r;
-    struct kvm_sregs s;
-    if (kvm_get_regs(vcpu->fd, &r) < 0 || kvm_get_sregs(vcpu->fd, &s) < 0) {
-        snprintf(text, room, "vCPU %u: its registers cannot be read", vcpu->index);
-        return;
-    }
     snprintf(text, room,
-             "vCPU %u: rip %016llx  rflags %08llx  cs %04x (CPL %u)\n"
+             "vCPU %u: rip %016llx  rflags %08llx  cs %04" PRIx64 " (CPL %u)\n"
              "rax %016llx  rbx %016llx  rcx %016llx  rdx %016llx\n"
              "rsi %016llx  rdi %016llx  rbp %016llx  rsp %016llx\n"
              "r8  %016llx  r9  %016llx  r10 %016llx  r11 %016llx\n"
              "r12 %016llx  r13 %016llx  r14 %016llx  r15 %016llx\n"
              "cr0 %016llx  cr2 %016llx  cr3 %016llx  cr4 %016llx  efer %llx",
-             vcpu->index, r.rip, r.rflags, s.cs.selector, s.cs.selector & 3u, r.rax, r.rbx, r.rcx, r.rdx, r.rsi, r.rdi,
-             r.rbp, r.rsp, r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15, s.cr0, s.cr2, s.cr3, s.cr4, s.efer);
+             vcpu->index, r->rip, r->rflags, cs, (unsigned)(cs & 3), r->rax, r->rbx, r->rcx, r->rdx, r->rsi, r->rdi,
+             r->rbp, r->rsp, r->r8, r->r9, r->r10, r->r11, r->r12, r->r13, r->r14, r->r15, s->cr0, s->cr2, s->cr3,
+             s->cr4, s->efer);
 }
 
-/* The guest has crashed; always false, so that the vCPU stops. */
-static bool crash(struct vcpu *vcpu, const char *reason)
+/* Both of these are always false, so that the vCPU stops. */
+static bool crash_with(struct vcpu *vcpu, const char *reason, const char *registers)
 {
-    char registers[MACHINE_REGISTERS];
-    format_registers(vcpu, registers, sizeof registers);
     machine_report_end(vcpu->vm->machine, END_CRASH, 0, reason, registers);
     vcpu->ended = true;
     return false;
+}
+
+static bool crash(struct vcpu *vcpu, const char *reason)
+{
+    struct kvm_regs regs;
+    struct kvm_sregs sregs;
+    if (kvm_get_regs(vcpu->fd, &regs) < 0 || kvm_get_sregs(vcpu->fd, &sregs) < 0)
+        return crash_with(vcpu, reason, "its registers cannot be read");
+    char registers[MACHINE_REGISTERS];
+    format_registers(vcpu, &regs, &sregs, sregs.cs.selector, registers, sizeof registers);
+    return crash_with(vcpu, reason, registers);
+}
+
+/* The registers are those of the instruction that failed, not of the boot IDT's stub that reported it. */
+static bool crash_by_exception(struct vcpu *vcpu, struct kvm_regs *regs, const struct kvm_sregs *sregs,
+                               const struct boot_exception *e)
+{
+    char error_code[40] = "", reason[MACHINE_REASON], registers[MACHINE_REGISTERS];
+    if (e->has_error_code)
+        snprintf(error_code, sizeof error_code, ", error code %#" PRIx64, e->error_code);
+    snprintf(reason, sizeof reason, "unhandled exception %u (%s)%s, at rip %#" PRIx64 ", cr2 %#llx", e->vector,
+             boot_exception_name(e->vector), error_code, e->rip, sregs->cr2);
+    regs->rip = e->rip;
+    regs->rsp = e->rsp;
+    regs->rflags = e->rflags;
+    format_registers(vcpu, regs, sregs, e->cs, registers, sizeof registers);
+    return crash_with(vcpu, reason, registers);
 }
 
 static bool ask_for_fork(struct vcpu *vcpu, uint32_t children)
@@ -168,18 +189,11 @@ static bool handle_hlt(struct vcpu *vcpu)
     if (kvm_get_regs(vcpu->fd, &regs) < 0 || kvm_get_sregs(vcpu->fd, &sregs) < 0)
         return crash(vcpu, "its registers cannot be read after HLT");
     struct boot_exception e;
-    if (!boot_decode_exception(regs.rip, regs.rsp, read_guest, machine, &e)) {
-        vcpu->halted = true;
-        machine_report_halt(machine);
-        return false;
-    }
-    char reason[MACHINE_REASON];
-    snprintf(reason, sizeof reason,
-             "unhandled exception %u (%s), error code %#" PRIx64 ", at rip %#" PRIx64 ", cr2 %#llx, cs %#" PRIx64
-             ", rsp %#" PRIx64,
-             e.vector, boot_exception_name(e.vector), e.has_error_code ? e.error_code : 0, e.rip, sregs.cr2, e.cs,
-             e.rsp);
-    return crash(vcpu, reason);
+    if (boot_decode_exception(regs.rip, regs.rsp, read_guest, machine, &e))
+        return crash_by_exception(vcpu, &regs, &sregs, &e);
+    vcpu->halted = true;
+    machine_report_halt(machine);
+    return false;
 }
 
 static bool handle_internal_error(struct vcpu *vcpu)

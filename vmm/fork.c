@@ -40,7 +40,7 @@ struct forking {
     struct machine_state state;
     uint32_t child_result; /* what PORT_FORK reads in a child that does not read its index */
     bool moves;
-    uint64_t pause_start, phase_start;
+    uint64_t phase_start;
     struct fork_report *report;
     struct failure *failure;
 };
@@ -153,7 +153,9 @@ static int in_pause(struct forking *f)
     return 0;
 }
 
-/* Stops the parent, freezes its memory, and lets it run on, whether that worked or not. */
+/* Stops the parent, freezes its memory, and lets it run on, whether that worked or not. The pause ends when the last of
+ * the parent's vCPUs is in the guest again. That is waited for: on a busy host this thread's work for the children
+ * would otherwise keep them from the processor. */
 static int freeze(struct forking *f)
 {
     struct machine *parent = f->parent;
@@ -161,10 +163,14 @@ static int freeze(struct forking *f)
     vm_stop(parent->vm);
     end_phase(f, FORK_STOP);
     int result = in_pause(f);
-    f->pause_start = start;
-    f->phase_start = clock_ns();
-    if (parent->state == GUEST_RUNNING)
+    uint64_t resume = clock_ns(), end = resume;
+    if (parent->state == GUEST_RUNNING) {
         vm_start(parent->vm);
+        uint64_t entered = vm_wait_entered(parent->vm, resume);
+        end = entered > resume ? entered : resume;
+    }
+    f->report->phases_ns[FORK_RESUME] = end - resume;
+    f->report->pause_ns = end - start;
     return result;
 }
 
@@ -219,19 +225,6 @@ static void emit_forked(struct forking *f)
     host_emit(f->host, &event);
 }
 
-/* The pause ends when the last of the parent's vCPUs is in the guest again, which its thread knows and this one is not
- * held up for before. A paused parent's ends with the work. */
-static void end_pause(struct forking *f)
-{
-    uint64_t end = f->phase_start;
-    if (f->parent->state == GUEST_RUNNING) {
-        uint64_t entered = vm_wait_entered(f->parent->vm, f->phase_start);
-        end = entered > end ? entered : end;
-    }
-    f->report->phases_ns[FORK_RESUME] = end - f->phase_start;
-    f->report->pause_ns = end - f->pause_start;
-}
-
 /* Nothing here can fail: the children become guests, and all of them run before any is waited for. */
 static void commit(struct forking *f, bool paused, uint64_t command_ns)
 {
@@ -254,7 +247,6 @@ static void commit(struct forking *f, bool paused, uint64_t command_ns)
         host_report_started(f->host, f->children[i]);
     }
     f->report->count = f->count;
-    end_pause(f);
 }
 
 static void free_vm(void *vm)

@@ -180,6 +180,15 @@ void kvm_close(struct kvm *kvm)
     *kvm = (struct kvm){.fd = -1};
 }
 
+/* CPUID leaf 7, subleaf 0, EBX bit 0: SDM volume 2, CPUID. */
+bool kvm_has_fsgsbase(const struct kvm *kvm)
+{
+    for (uint32_t i = 0; i < kvm->cpuid->nent; i++)
+        if (kvm->cpuid->entries[i].function == 7 && kvm->cpuid->entries[i].index == 0)
+            return kvm->cpuid->entries[i].ebx & 1;
+    return false;
+}
+
 int kvm_create_vm(const struct kvm *kvm)
 {
     return ioctl(kvm->fd, KVM_CREATE_VM, 0);

@@ -32,6 +32,9 @@ struct kvm {
 int kvm_open(struct kvm *kvm, struct failure *failure);
 void kvm_close(struct kvm *kvm);
 
+/* The guest's CPUID has RDFSBASE and its kin. */
+bool kvm_has_fsgsbase(const struct kvm *kvm);
+
 int kvm_create_vm(const struct kvm *kvm);
 
 /* Slot 0: guest-physical [0, size) at host-virtual `window`, which may still be unmapped; with the dirty log or not. */
@@ -57,9 +60,9 @@ int kvm_get_sregs(int vcpu, struct kvm_sregs *sregs);
 int kvm_set_sregs(int vcpu, const struct kvm_sregs *sregs);
 
 /*
- * A vCPU's statistics: a descriptor to be opened before the vCPU first runs, as every vCPU ioctl waits for a running vCPU to
- * leave the guest, and a count of the page faults that KVM has resolved for it so far, which does not wait. -1 and 0 where
- * the kernel (before 5.14) has none.
+ * A vCPU's statistics: a descriptor to be opened before the vCPU first runs, as every vCPU ioctl waits for a running
+ * vCPU to leave the guest, and a count of the page faults that KVM has resolved for it so far, which does not wait. -1
+ * and 0 where the kernel (before 5.14) has none.
  */
 int kvm_open_stats(int vcpu);
 uint64_t kvm_page_faults(int stats);

@@ -18,6 +18,7 @@
 #define CR4_PAE      (1u << 5)
 #define CR4_OSFXSR   (1u << 9)
 #define CR4_OSXMMEX  (1u << 10)
+#define CR4_FSGSBASE (1u << 16)
 #define EFER_SCE     (1u << 0)
 #define EFER_LME     (1u << 8)
 #define EFER_LMA     (1u << 10)
@@ -67,7 +68,7 @@ static int enter_at(struct vcpu *vcpu, const struct boot_entry *entry, struct fa
     set_segments(&s, entry, vcpu->index);
     s.cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
     s.cr3 = entry->cr3;
-    s.cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEX;
+    s.cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEX | (kvm_has_fsgsbase(vcpu->vm->kvm) ? CR4_FSGSBASE : 0);
     s.efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
     if (kvm_set_sregs(vcpu->fd, &s) < 0)
         return fail_errno(failure, errno, "KVM_SET_SREGS");
