@@ -156,15 +156,34 @@ bool layers_find(const struct layers *layers, uint64_t hpa, int *fd, uint64_t *o
     return true;
 }
 
+/* True where a larger unit that contains this page is still referenced. */
+static bool held_above(const struct layer *layer, uint64_t page, unsigned level)
+{
+    return (level < 2 && layer->refs[1][page >> 9]) || (level < 3 && layer->refs[2][page >> 18]);
+}
+
+/* Pages below a unit of `level` that nothing counts, the unit itself and what contains it apart. */
+static uint64_t uncounted(const struct layer *layer, uint64_t unit, unsigned level)
+{
+    if (level == 1)
+        return 1;
+    uint64_t pages = 0, below = unit << 9;
+    for (uint64_t i = below; i < below + 512 && (i << (12 + 9 * (level - 2))) < layer->size; i++)
+        pages += layer->refs[level - 2][i] ? 0 : uncounted(layer, i, level - 1);
+    return pages;
+}
+
 bool layers_get(void *context, uint64_t hpa, unsigned level, uint64_t count)
 {
     struct layer *layer = layer_at(context, hpa);
     unsigned shift = 12 + 9 * (level - 1);
     if (!layer || level > LEVELS || hpa - layer->hpa + (count << shift) > layer->size)
         return false;
-    uint32_t *refs = layer->refs[level - 1] + ((hpa - layer->hpa) >> shift);
-    for (uint64_t i = 0; i < count; i++)
-        refs[i]++;
+    uint64_t first = (hpa - layer->hpa) >> shift;
+    uint32_t *refs = layer->refs[level - 1];
+    for (uint64_t i = first; i < first + count; i++)
+        if (refs[i]++ == 0 && !held_above(layer, i << (9 * (level - 1)), level))
+            layer->live_pages += uncounted(layer, i, level);
     layer->live += count;
     return true;
 }
@@ -172,6 +191,7 @@ bool layers_get(void *context, uint64_t hpa, unsigned level, uint64_t count)
 /* Notes [first, first + count) pages of the layer as dead; adjacent runs merge. */
 static void bury(struct layer *layer, uint64_t first, uint64_t count)
 {
+    layer->live_pages -= count;
     struct run *last = layer->dead_count ? &layer->dead[layer->dead_count - 1] : NULL;
     if (last && last->first + last->count == first) {
         last->count += count;
@@ -188,12 +208,6 @@ static void bury(struct layer *layer, uint64_t first, uint64_t count)
         layer->dead_room = room;
     }
     layer->dead[layer->dead_count++] = (struct run){first, count};
-}
-
-/* True where a larger unit that contains this page is still referenced. */
-static bool held_above(const struct layer *layer, uint64_t page, unsigned level)
-{
-    return (level < 2 && layer->refs[1][page >> 9]) || (level < 3 && layer->refs[2][page >> 18]);
 }
 
 /* A unit of `level` has lost its last count: what below it nobody counts is dead. */
@@ -270,18 +284,10 @@ void layers_settle(struct layers *layers)
     }
 }
 
-static uint64_t live_pages(const struct layer *layer)
-{
-    uint64_t pages = 0;
-    for (uint64_t page = 0; page < layer->size / PAGE_BYTES; page++)
-        pages += layer->refs[0][page] || held_above(layer, page, 1);
-    return pages;
-}
-
 uint64_t layers_live_bytes(const struct layers *layers)
 {
     uint64_t pages = 0;
     for (struct layer *layer = layers->first; layer; layer = layer->next)
-        pages += live_pages(layer);
+        pages += layer->live_pages;
     return pages * PAGE_BYTES;
 }

@@ -68,7 +68,7 @@ static unsigned dst_leaf_max(const struct copy_job *job, uint64_t entry, uint64_
 static enum pt_status plan_leaf(struct copy_job *job, uint64_t entry, unsigned level, uint64_t at, uint64_t stop)
 {
     const struct pt *dst = job->dst.cursor->pt, *src = job->src.cursor->pt;
-    unsigned leaf_max = dst_leaf_max(job, entry, at, level), run_level;
+    unsigned leaf_max = level == 1 ? 1 : dst_leaf_max(job, entry, at, level), run_level;
     uint64_t after = changed(entry, job->to_src), from = at + job->delta, run_end;
 
     if (!fmt_rights_allowed(after, src->config.caps) ||
@@ -133,8 +133,10 @@ static bool count_leaf(struct copy_job *job, struct run_walk *walk, uint64_t ent
 {
     const struct pt *pt = job->dst.cursor->pt;
     uint64_t hpa = hpa_at(entry, at, level), from = at + job->delta, run_end;
-    unsigned leaf_max = dst_leaf_max(job, entry, at, level), run_level;
+    unsigned leaf_max = level == 1 ? 1 : dst_leaf_max(job, entry, at, level), run_level;
 
+    if (level == 1 && run_extend(&walk->run, hpa, 1, 1))
+        return true;
     for (; from < stop + job->delta; hpa += run_end - from, from = run_end) {
         uint64_t count;
 
@@ -210,13 +212,27 @@ static uint64_t dst_table(struct copy_job *job, uint64_t address, unsigned level
     return table;
 }
 
+/* Writes the copy of a 4 KiB leaf: the common case. */
+static void write_copy(struct copy_job *job, uint64_t entry, uint64_t address)
+{
+    const struct pt *pt = job->dst.cursor->pt;
+    uint64_t table = dst_table(job, address, 1);
+
+    pt_store(&pt_entries(pt, table)[pt_index(address, 1)], changed(entry, job->to_dst));
+    pt_meta(pt, table)->live++;
+}
+
 /* Writes the copies of [at, stop) of a source leaf, which was `entry` before it changed. */
 static void write_copies(struct copy_job *job, uint64_t entry, unsigned level, uint64_t at, uint64_t stop)
 {
     const struct pt *pt = job->dst.cursor->pt;
-    unsigned leaf_max = dst_leaf_max(job, entry, at, level), run_level;
+    unsigned leaf_max = level == 1 ? 1 : dst_leaf_max(job, entry, at, level), run_level;
     uint64_t from = at + job->delta, end = stop + job->delta, offset = at & (pt_slot_size(level) - 1), run_end;
 
+    if (level == 1) {
+        write_copy(job, entry, from);
+        return;
+    }
     while (from < end) {
         for (run_end = next_run(from, end, leaf_max, &run_level); from < run_end;) {
             uint64_t table = dst_table(job, from, run_level);

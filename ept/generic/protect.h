@@ -40,6 +40,23 @@ static bool hardware_writes(const struct pt *pt)
     return (pt->config.caps & PT_CAP_AD) != 0;
 }
 
+/* Checks leaves of 4 KiB in one table; answers as plan_protect. */
+static enum pt_status plan_pages(const struct pt *pt, struct fmt_change change, pt_entry *entries, uint64_t count)
+{
+    enum pt_status all = PT_END;
+
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t entry = pt_load(&entries[i]), after = changed(entry, change);
+
+        if (!fmt_is_live(entry))
+            continue;
+        if (!fmt_rights_allowed(after, pt->config.caps))
+            return PT_EINVAL;
+        all = after != entry ? PT_OK : all;
+    }
+    return all;
+}
+
 /* Checks every leaf and plans the splits. PT_END: nothing would change. */
 static enum pt_status plan_protect(struct operation *op, struct fmt_change change, uint64_t table, unsigned level,
                                    uint64_t start, uint64_t end)
@@ -48,6 +65,8 @@ static enum pt_status plan_protect(struct operation *op, struct fmt_change chang
     pt_entry *entries = pt_entries(pt, table);
     enum pt_status all = PT_END, status;
 
+    if (level == 1)
+        return plan_pages(pt, change, &entries[pt_index(start, 1)], (end - start) >> PT_PAGE_SHIFT);
     FOR_EACH_SLOT(at, stop, start, end, level)
     {
         uint64_t entry = pt_load(&entries[pt_index(at, level)]), after = changed(entry, change);
@@ -72,6 +91,13 @@ static enum pt_status plan_protect(struct operation *op, struct fmt_change chang
     return all;
 }
 
+static void change_pages(pt_entry *entries, uint64_t count, struct fmt_change change, bool hardware)
+{
+    for (uint64_t i = 0; i < count; i++)
+        if (fmt_is_live(pt_load(&entries[i])))
+            change_leaf(&entries[i], change, hardware);
+}
+
 /* Cannot fail. A huge leaf that is only partly inside and not planned to be split had nothing to change. */
 static void commit_protect(struct operation *op, struct fmt_change change, uint64_t table, unsigned level,
                            uint64_t start, uint64_t end)
@@ -80,6 +106,10 @@ static void commit_protect(struct operation *op, struct fmt_change change, uint6
     pt_entry *entries = pt_entries(pt, table);
     bool hardware = hardware_writes(pt);
 
+    if (level == 1) {
+        change_pages(&entries[pt_index(start, 1)], (end - start) >> PT_PAGE_SHIFT, change, hardware);
+        return;
+    }
     FOR_EACH_SLOT(at, stop, start, end, level)
     {
         pt_entry *slot = &entries[pt_index(at, level)];

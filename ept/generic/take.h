@@ -22,12 +22,32 @@ static uint64_t gather_subtree(struct pt_gather *gather, uint64_t table, unsigne
     return frames;
 }
 
+/* Clears leaves of 4 KiB in one table; answers how many there were. */
+static unsigned clear_pages(struct operation *op, pt_entry *entries, uint64_t count)
+{
+    unsigned removed = 0;
+
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t entry = pt_load(&entries[i]);
+
+        if (!fmt_is_live(entry))
+            continue;
+        pt_store(&entries[i], 0);
+        removed++;
+        if (fmt_is_tracked(entry))
+            gather_frames(op->cursor->gather, fmt_address(entry), 1, op->start, op->end);
+    }
+    return removed;
+}
+
 /* Plans the splits. PT_END: nothing is mapped. */
 static enum pt_status plan_unmap(struct operation *op, uint64_t table, unsigned level, uint64_t start, uint64_t end)
 {
     pt_entry *entries = pt_entries(op->cursor->pt, table);
     enum pt_status all = PT_END;
 
+    if (level == 1)
+        return is_empty_run(&entries[pt_index(start, 1)], (end - start) >> PT_PAGE_SHIFT) ? PT_END : PT_OK;
     FOR_EACH_SLOT(at, stop, start, end, level)
     {
         uint64_t entry = pt_load(&entries[pt_index(at, level)]);
@@ -54,6 +74,10 @@ static void commit_unmap(struct operation *op, uint64_t table, unsigned level, u
     pt_entry *entries = pt_entries(pt, table);
     unsigned removed = 0;
 
+    if (level == 1) {
+        removed = clear_pages(op, &entries[pt_index(start, 1)], (end - start) >> PT_PAGE_SHIFT);
+        start = end;
+    }
     FOR_EACH_SLOT(at, stop, start, end, level)
     {
         pt_entry *slot = &entries[pt_index(at, level)];

@@ -236,7 +236,7 @@ static enum pt_status do_protect_next(void)
 static enum pt_status do_copy(void)
 {
     at(4 * GIB1 - MIB2 - KIB4);
-    OK(F(cursor_jump)(&c2, KIB4));
+    OK(F(cursor_jump)(&c2, 4 * GIB1 - MIB2 - KIB4)); /* aligned alike: several runs of frames */
     return F(cursor_copy_from)(&c2, &c, 8 * MIB2, nothing, read_only);
 }
 
@@ -324,7 +324,7 @@ START_TEST(a_full_gather_syncs_itself_after_a_flush)
     for (unsigned i = 0; i < 200; i++)
         OK(F(cursor_take_next)(&c, MIB2, &item));
     OK(F(cursor_unmap_range)(&c, 8 * MIB2));
-    ck_assert_uint_gt(w.flushes, 3);
+    ck_assert_uint_gt(w.flushes, 2);
     ck_assert_uint_eq(w.early, 0);
     F(gather_sync)(&w.gather);
     ck_assert(world_flushed(&w, 0, 800 * KIB4));

@@ -23,14 +23,14 @@ struct world {
     size_t counts_size;
     struct pt_table *meta;
 
-    long allocations_left;  /* before alloc_table fails; -1: never */
-    long gets_left;         /* before frame_get fails; -1: never */
-    bool flushed;           /* a flush since world_arm */
-    bool undoing;           /* releases without a flush are expected: an operation fails */
-    unsigned early;         /* releases without a flush that were not */
-    unsigned underflows;    /* puts of frames that had no reference */
-    unsigned flushes;       /* calls */
-    size_t nranges;         /* flushed since world_arm */
+    long allocations_left; /* before alloc_table fails; -1: never */
+    long gets_left;        /* before frame_get fails; -1: never */
+    bool flushed;          /* a flush since world_arm */
+    bool undoing;          /* releases without a flush are expected: an operation fails */
+    unsigned early;        /* releases without a flush that were not */
+    unsigned underflows;   /* puts of frames that had no reference */
+    unsigned flushes;      /* calls */
+    size_t nranges;        /* flushed since world_arm */
     struct pt_range ranges[WORLD_RANGES];
     _Atomic int64_t held[4]; /* references by level */
 };

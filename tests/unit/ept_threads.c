@@ -366,6 +366,67 @@ START_TEST(every_d_is_harvested_exactly_once)
 }
 END_TEST
 
+/* One write a round, at about the moment when the huge leaf is split: it must not get lost between the two. */
+static _Atomic unsigned round_begun, round_written;
+
+static void *one_write_body(void *arg)
+{
+    struct walk_memory memory = {
+        .pa = WORLD_PA, .length = WORLD_TABLES * PT_PAGE_SIZE, .offset = world.config.entries_offset};
+    struct walk_ept_mode mode = {.root = world.pt.root, .levels = 4, .maxphyaddr = 46, .pages_1g = true, .ad = true};
+    struct walk_answer answer;
+
+    (void)arg;
+    for (unsigned round = 1; !atomic_load(&stop); round++) {
+        while (atomic_load(&round_begun) != round)
+            if (atomic_load(&stop))
+                return NULL;
+        walk_ept(&memory, &mode, 9 * KIB4, WALK_WRITE, &answer);
+        MUST(answer.result == WALK_OK);
+        atomic_store(&round_written, round);
+    }
+    return NULL;
+}
+
+START_TEST(a_split_keeps_the_d_that_arrives_meanwhile)
+{
+    struct pt_change soft = {PT_SOFT0, 0};
+    struct pt_gather gather;
+    struct pt_cursor cursor;
+    struct pt_item item;
+    uint64_t random = 11;
+    pthread_t thread;
+
+    ept_gather_init(&gather, &world.pt);
+    MUST(ept_cursor_init(&cursor, &world.pt, 0, 2 * MIB2, PT_WRITE, &gather) == PT_OK);
+    atomic_store(&stop, false);
+    atomic_store(&round_begun, 0);
+    for (unsigned round = 1; round <= 5000; round++) {
+        MUST(ept_cursor_jump(&cursor, 0) == PT_OK);
+        MUST(ept_cursor_map(&cursor, GIB1, 2, RAM) == PT_OK);
+        MUST(ept_cursor_jump(&cursor, 0) == PT_OK);
+        if (round == 1)
+            MUST(pthread_create(&thread, NULL, one_write_body, NULL) == 0);
+        atomic_store(&round_begun, round);
+        for (volatile uint64_t wait = next_random(&random) % 300; wait > 0; wait--)
+            ;
+        MUST(ept_cursor_protect_range(&cursor, KIB4, soft) == PT_OK);
+        while (atomic_load(&round_written) != round)
+            sched_yield();
+        MUST(ept_cursor_jump(&cursor, 9 * KIB4) == PT_OK);
+        MUST(ept_cursor_query(&cursor, &item) == PT_OK);
+        MUST(item.level == 1 && (item.prop & PT_D));
+        MUST(ept_cursor_jump(&cursor, 0) == PT_OK);
+        MUST(ept_cursor_unmap_range(&cursor, MIB2) == PT_OK);
+        ept_gather_sync(&gather);
+    }
+    atomic_store(&stop, true);
+    pthread_join(thread, NULL);
+    ept_cursor_end(&cursor);
+    ept_gather_sync(&gather);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("ept threads");
@@ -379,6 +440,7 @@ int main(void)
     tcase_add_test(tcase, tables_are_replaced_under_waiting_cursors);
     tcase_add_test(tcase, disjoint_cursors_leave_no_table_behind);
     tcase_add_test(tcase, hardware_sets_d_while_leaves_change);
+    tcase_add_test(tcase, a_split_keeps_the_d_that_arrives_meanwhile);
     tcase_add_test(tcase, every_d_is_harvested_exactly_once);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);

@@ -1,0 +1,286 @@
+/* Sizes, background jobs, windows and views: the parts under a machine's memory, without KVM. */
+#include "vmm/background.h"
+#include "vmm/size.h"
+#include "vmm/view.h"
+#include "vmm/window.h"
+
+#include <check.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static struct failure failure;
+
+START_TEST(sizes_are_parsed_with_binary_suffixes)
+{
+    uint64_t bytes;
+    ck_assert(size_parse("0", &bytes) && bytes == 0);
+    ck_assert(size_parse("4096", &bytes) && bytes == 4096);
+    ck_assert(size_parse("64K", &bytes) && bytes == 65536);
+    ck_assert(size_parse("3M", &bytes) && bytes == 3u << 20);
+    ck_assert(size_parse("2G", &bytes) && bytes == UINT64_C(2) << 30);
+    ck_assert(size_parse("18446744073709551615", &bytes) && bytes == UINT64_MAX);
+}
+END_TEST
+
+START_TEST(anything_else_is_no_size)
+{
+    const char *const bad[] = {"",
+                               "K",
+                               "-1",
+                               "+1",
+                               " 1",
+                               "1 ",
+                               "1KB",
+                               "1k",
+                               "0x1",
+                               "1E",
+                               "1.5M",
+                               "1MM",
+                               "18446744073709551616",
+                               "17179869184G",
+                               "99999999999999999999K"};
+    uint64_t bytes;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        ck_assert_msg(!size_parse(bad[i], &bytes), "\"%s\" was taken for a size", bad[i]);
+}
+END_TEST
+
+static _Atomic unsigned sequence;
+
+static void check_turn(void *argument)
+{
+    unsigned turn = atomic_fetch_add(&sequence, 1);
+    ck_assert_uint_eq(turn, (unsigned)(uintptr_t)argument);
+}
+
+START_TEST(background_jobs_run_in_order_and_drain_waits_for_them)
+{
+    struct background *background = background_new("test");
+    for (unsigned round = 0; round < 10; round++) {
+        for (unsigned i = 0; i < 100; i++)
+            background_add(background, check_turn, (void *)(uintptr_t)(round * 100 + i));
+        background_drain(background);
+        ck_assert_uint_eq(sequence, (round + 1) * 100);
+    }
+    background_add(background, check_turn, (void *)(uintptr_t)1000);
+    background_free(background);
+    ck_assert_uint_eq(sequence, 1001);
+}
+END_TEST
+
+START_TEST(windows_do_not_overlap_and_are_reused)
+{
+    struct windows *windows = windows_new(UINT64_C(3) << 20);
+    uint64_t taken[200];
+    for (int i = 0; i < 200; i++) {
+        taken[i] = windows_take(windows);
+        ck_assert_uint_ne(taken[i], 0);
+        for (int k = 0; k < i; k++)
+            ck_assert(taken[k] + (3 << 20) <= taken[i] || taken[i] + (3 << 20) <= taken[k]);
+    }
+    windows_release(windows, taken[17]);
+    ck_assert_uint_eq(windows_take(windows), taken[17]);
+    windows_free(windows);
+}
+END_TEST
+
+START_TEST(a_released_window_is_unmapped_wherever_it_was_mapped)
+{
+    struct windows *windows = windows_new(UINT64_C(32) << 20);
+    int fd = memfd_create("test", 0);
+    ck_assert_int_eq(ftruncate(fd, 4096), 0);
+    uint64_t window = windows_take(windows);
+    ck_assert_int_eq(window_map(window, 4096, fd, 0, true), 0);
+    ck_assert_int_eq(window_map(window + (32 << 20) - 4096, 4096, fd, 0, false), 0);
+    ck_assert_int_eq(window_map(window, 4096, fd, 0, true), -1); /* never over another mapping */
+    windows_release(windows, window);
+    ck_assert_uint_eq(windows_take(windows), window);
+    ck_assert_int_eq(window_map(window, 4096, fd, 0, true), 0);
+    windows_release(windows, window);
+    windows_free(windows);
+    close(fd);
+}
+END_TEST
+
+#define MEMORY (UINT64_C(16) << 20)
+
+struct fixture {
+    struct background *background;
+    struct layers *layers;
+    struct views *views;
+    struct layer *layer;
+    struct view view;
+};
+
+static struct fixture f;
+
+static void set_up(void)
+{
+    f.background = background_new("test");
+    f.layers = layers_new(f.background);
+    f.views = views_new(f.layers, &failure);
+    ck_assert_ptr_nonnull(f.views);
+    ck_assert_int_eq(layer_new(f.layers, MEMORY, &f.layer, &failure), 0);
+    ck_assert_int_eq(view_init(&f.view, f.views, MEMORY, &failure), 0);
+    ck_assert_int_eq(view_map(&f.view, 0, layer_hpa(f.layer), MEMORY, true, &failure), 0);
+    layer_close(f.layers, f.layer);
+}
+
+static void tear_down(void)
+{
+    view_free(&f.view);
+    ck_assert_uint_eq(views_table_bytes(f.views), 0);
+    ck_assert_uint_eq(layers_live_bytes(f.layers), 0);
+    layers_free(f.layers);
+    background_free(f.background);
+    views_free(f.views);
+}
+
+static void check_view(struct view *view)
+{
+    struct pt_fault fault;
+    ck_assert_msg(ept_check(&view->pt, NULL, NULL, &fault) == PT_OK, "%s", fault.what);
+}
+
+/* Where the view has the page now. */
+static struct translation translate(struct view *view, uint64_t gpa)
+{
+    struct translation t;
+    view_translate(view, gpa, &t);
+    return t;
+}
+
+static uint64_t publish(struct view *view, uint64_t gpa, uint64_t pages)
+{
+    uint64_t hpa;
+    void *memory;
+    ck_assert_int_eq(layers_allocate(f.layers, pages, false, &hpa, &memory, &failure), 0);
+    ck_assert_int_eq(view_publish(view, gpa, hpa, pages * PAGE_BYTES, &failure), 0);
+    return hpa;
+}
+
+START_TEST(a_new_view_maps_its_layer_in_place)
+{
+    struct translation t = translate(&f.view, 5 * PAGE_BYTES + 123);
+    ck_assert(t.mapped && t.read && t.write && t.execute && !t.dirty);
+    ck_assert_uint_eq(t.hpa, layer_hpa(f.layer) + 5 * PAGE_BYTES + 123);
+    ck_assert_uint_eq(t.page_size, BLOCK_BYTES);
+    ck_assert_uint_eq(t.page_start, 0);
+    ck_assert_str_eq(t.memory_type, "WB");
+    ck_assert_str_eq(t.backing, "layer");
+    ck_assert_uint_eq(t.step_count, 3);
+    ck_assert(!translate(&f.view, MEMORY).mapped);
+    check_view(&f.view);
+}
+END_TEST
+
+START_TEST(freezing_takes_write_access_and_nothing_else)
+{
+    ck_assert_int_eq(view_freeze(&f.view, &failure), 0);
+    struct translation t = translate(&f.view, MEMORY - 1);
+    ck_assert(t.mapped && t.read && !t.write && t.execute && !t.dirty);
+    check_view(&f.view);
+}
+END_TEST
+
+START_TEST(harvested_pages_are_dirty_and_backed_by_the_overlay_until_published)
+{
+    view_freeze(&f.view, &failure);
+    ck_assert_int_eq(view_set_dirty(&f.view, 7 * PAGE_BYTES, 2 * PAGE_BYTES, &failure), 0);
+    ck_assert_str_eq(translate(&f.view, 6 * PAGE_BYTES).backing, "layer");
+    ck_assert_str_eq(translate(&f.view, 7 * PAGE_BYTES).backing, "overlay");
+    ck_assert_str_eq(translate(&f.view, 8 * PAGE_BYTES).backing, "overlay");
+    ck_assert_str_eq(translate(&f.view, 9 * PAGE_BYTES).backing, "layer");
+    uint64_t hpa = publish(&f.view, 7 * PAGE_BYTES, 2);
+    struct translation t = translate(&f.view, 8 * PAGE_BYTES);
+    ck_assert_uint_eq(t.hpa, hpa + PAGE_BYTES);
+    ck_assert(!t.dirty && !t.write);
+    ck_assert_str_eq(t.backing, "layer");
+    check_view(&f.view);
+}
+END_TEST
+
+static int collect(void *context, const struct view_run *run)
+{
+    struct view_run **next = context;
+    *(*next)++ = *run;
+    return 0;
+}
+
+START_TEST(runs_are_as_long_as_contiguity_goes)
+{
+    struct view_run runs[8], *end = runs;
+    ck_assert_int_eq(view_each_run(&f.view, collect, &end), 0);
+    ck_assert_int_eq(end - runs, 1);
+    ck_assert_uint_eq(runs[0].bytes, MEMORY);
+    uint64_t hpa = publish(&f.view, 10 * PAGE_BYTES, 600); /* across a block's border */
+    end = runs;
+    view_each_run(&f.view, collect, &end);
+    ck_assert_int_eq(end - runs, 3);
+    ck_assert_uint_eq(runs[0].bytes, 10 * PAGE_BYTES);
+    ck_assert_uint_eq(runs[1].gpa, 10 * PAGE_BYTES);
+    ck_assert_uint_eq(runs[1].hpa, hpa);
+    ck_assert_uint_eq(runs[1].bytes, 600 * PAGE_BYTES);
+    ck_assert_uint_eq(runs[2].gpa + runs[2].bytes, MEMORY);
+}
+END_TEST
+
+START_TEST(a_child_shares_every_frame_and_outlives_its_parent)
+{
+    struct view child;
+    view_freeze(&f.view, &failure);
+    uint64_t hpa = publish(&f.view, 0, 1);
+    uint64_t live = layers_live_bytes(f.layers);
+    ck_assert_int_eq(view_init(&child, f.views, MEMORY, &failure), 0);
+    ck_assert_int_eq(view_share(&child, &f.view, &failure), 0);
+    ck_assert_uint_eq(layers_live_bytes(f.layers), live);
+    publish(&f.view, 0, 512); /* the parent moves on */
+    ck_assert_uint_eq(translate(&child, 0).hpa, hpa);
+    ck_assert_uint_eq(translate(&child, PAGE_BYTES).hpa, layer_hpa(f.layer) + PAGE_BYTES);
+    check_view(&child);
+    check_view(&f.view);
+    view_free(&f.view);
+    ck_assert_uint_eq(translate(&child, 0).hpa, hpa);
+    ck_assert_uint_eq(layers_live_bytes(f.layers), MEMORY);
+    f.view = child; /* what tear_down() frees; no cursor is open on it */
+}
+END_TEST
+
+START_TEST(what_nobody_maps_any_more_is_given_back)
+{
+    uint64_t live = layers_live_bytes(f.layers);
+    for (int i = 0; i < 50; i++)
+        publish(&f.view, 3 * PAGE_BYTES, 20);
+    ck_assert_uint_eq(layers_live_bytes(f.layers), live);
+    check_view(&f.view);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("memory");
+    TCase *parts = tcase_create("parts");
+    tcase_add_test(parts, sizes_are_parsed_with_binary_suffixes);
+    tcase_add_test(parts, anything_else_is_no_size);
+    tcase_add_test(parts, background_jobs_run_in_order_and_drain_waits_for_them);
+    tcase_add_test(parts, windows_do_not_overlap_and_are_reused);
+    tcase_add_test(parts, a_released_window_is_unmapped_wherever_it_was_mapped);
+    suite_add_tcase(suite, parts);
+    TCase *views = tcase_create("views");
+    tcase_add_checked_fixture(views, set_up, tear_down);
+    tcase_add_test(views, a_new_view_maps_its_layer_in_place);
+    tcase_add_test(views, freezing_takes_write_access_and_nothing_else);
+    tcase_add_test(views, harvested_pages_are_dirty_and_backed_by_the_overlay_until_published);
+    tcase_add_test(views, runs_are_as_long_as_contiguity_goes);
+    tcase_add_test(views, a_child_shares_every_frame_and_outlives_its_parent);
+    tcase_add_test(views, what_nobody_maps_any_more_is_given_back);
+    suite_add_tcase(suite, views);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
