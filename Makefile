@@ -3,6 +3,7 @@
 #   make            everything, under build/
 #   make demo       launch a guest, fork it live, show what happened
 #   make check      every test, under every sanitizer that applies
+#   make check-nested  the KVM tests on an emulated machine, as `make check` does where /dev/kvm is missing
 #   make bench      the library's and the VMM's figures, as ratios to a baseline of the same run
 #   make install    DESTDIR= and prefix= as usual
 #   make clean
@@ -10,7 +11,9 @@
 # CC=clang chooses the compiler; SAN=address,undefined or SAN=thread builds with sanitizers into a folder of its own;
 # WERROR=1 makes warnings errors.
 
-CC      ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 prefix  ?= /usr/local
 DESTDIR ?=
 SAN     ?=
@@ -49,7 +52,7 @@ VMM     := $(BUILD)/vmm
 TOOL_BIN := $(TOOLS:%=$(BUILD)/tools/%)
 GUEST_BIN := $(GUESTS:%=$(BUILD)/guest/%.bin) $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest.bin
 
-.PHONY: all demo check bench install uninstall clean packages test-programs kvm-programs bench-programs
+.PHONY: all demo check check-nested bench install uninstall clean packages test-programs kvm-programs bench-programs
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -94,8 +97,8 @@ WORKLOAD_IMAGE := $(OBJ)/tools/ptstat/workload_image.o
 $(WORKLOAD_IMAGE): $(BUILD)/guest/workload.bin
 $(WORKLOAD_IMAGE): CPPFLAGS += -DWORKLOAD_BIN='"$(BUILD)/guest/workload.bin"'
 
-# Guests are freestanding and never sanitized: they run in a machine of their own.
-GUEST_OBJ := build/obj
+# Guests are freestanding and never sanitized.
+GUEST_OBJ := $(OBJ)
 GUEST_CFLAGS := -std=c11 -O2 -g $(WARNINGS) -Iinclude -I. -ffreestanding -fno-pic -mno-red-zone -mcmodel=small \
                 -mgeneral-regs-only -fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables -MMD -MP
 GUEST_LIB := $(patsubst %,$(GUEST_OBJ)/%.o,$(basename $(wildcard guest/lib/*.c guest/lib/*.S)))
@@ -110,7 +113,7 @@ $(GUEST_OBJ)/guest/%.o: guest/%.S | $(PACKAGES)
 $(BUILD)/guest/%.elf: $(GUEST_OBJ)/guest/%.o $(GUEST_LIB) guest/lib/guest.ld
 	@mkdir -p $(@D)
 	$(call show,LD,$@)
-	$(Q)$(CC) -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,-T,guest/lib/guest.ld -o $@ $(filter %.o,$^)
+	$(Q)$(CC) -nostdlib -static -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,-T,guest/lib/guest.ld -o $@ $(filter %.o,$^)
 $(BUILD)/guest/%.bin: $(BUILD)/guest/%.elf
 	$(Q)objcopy -O binary $< $@
 $(BUILD)/guest.bin: $(BUILD)/guest/hello.bin
@@ -153,6 +156,11 @@ demo: all
 check:
 	@.ci/packages check
 	@tests/run
+
+# The KVM tests on an emulated machine, which `make check` does by itself where there is no /dev/kvm.
+check-nested:
+	@.ci/packages check
+	@tests/run --nested
 
 bench: all $(BENCH_BIN)
 	@BUILD=$(BUILD) tests/bench/run

@@ -77,7 +77,7 @@ static int arena_open(struct layers *layers, uint64_t bytes, struct failure *fai
         layer_close(layers, fresh.layer);
         return -1;
     }
-    fresh.high = size;
+    fresh.high = fresh.frozen_high = size;
     fresh.since_settle = layers->arena.since_settle;
     arena_close(layers);
     layers->arena = fresh;
@@ -126,9 +126,12 @@ void arena_settle(struct layers *layers)
     arena->since_settle = 0;
     if (!arena->layer && arena_open(layers, ARENA_BYTES, NULL) < 0)
         return; /* the next layers_allocate() says why */
-    if (arena->frozen < arena->low &&
-        add_range_job(layers, freeze, arena->memory + arena->frozen, arena->low - arena->frozen))
-        arena->frozen = arena->low;
+    if (arena->frozen_low < arena->low &&
+        add_range_job(layers, freeze, arena->memory + arena->frozen_low, arena->low - arena->frozen_low))
+        arena->frozen_low = arena->low;
+    if (arena->high < arena->frozen_high &&
+        add_range_job(layers, freeze, arena->memory + arena->high, arena->frozen_high - arena->high))
+        arena->frozen_high = arena->high;
     uint64_t from = arena->prepared > arena->low ? arena->prepared : arena->low;
     uint64_t until = arena->low + ahead < arena->high ? arena->low + ahead : arena->high;
     if (from < until && add_range_job(layers, prepare, arena->memory + from, until - from))

@@ -19,6 +19,7 @@
 #endif
 
 #define MSR_IA32_TSC 0x10
+#define MSR_LIST_MAX 1024
 
 /*
  * MSRs that KVM lists and that are no part of a vCPU's state here, each with its reason. All others are saved and
@@ -51,20 +52,28 @@ static bool msr_left_out(uint32_t msr)
     }
 }
 
+/* KVM's structures that end in an array, with room for it. */
+union msr_list {
+    struct kvm_msr_list head;
+    uint8_t room[sizeof(struct kvm_msr_list) + MSR_LIST_MAX * sizeof(uint32_t)];
+};
+
+union msr_values {
+    struct kvm_msrs head;
+    uint8_t room[sizeof(struct kvm_msrs) + KVM_MSRS_MAX * sizeof(struct kvm_msr_entry)];
+};
+
 static int read_msr_list(struct kvm *kvm, struct failure *failure)
 {
-    struct {
-        struct kvm_msr_list head;
-        uint32_t indices[1024];
-    } list = {.head.nmsrs = 1024};
+    union msr_list list = {.head.nmsrs = MSR_LIST_MAX};
     if (ioctl(kvm->fd, KVM_GET_MSR_INDEX_LIST, &list) < 0)
         return fail_errno(failure, errno, "KVM_GET_MSR_INDEX_LIST");
     for (unsigned i = 0; i < list.head.nmsrs; i++) {
-        if (msr_left_out(list.indices[i]))
+        if (msr_left_out(list.head.indices[i]))
             continue;
         if (kvm->msr_count == KVM_MSRS_MAX)
             return fail(failure, FAIL_UNSUPPORTED, "this kernel's KVM has more than %d MSRs to save", KVM_MSRS_MAX);
-        kvm->msrs[kvm->msr_count++] = list.indices[i];
+        kvm->msrs[kvm->msr_count++] = list.head.indices[i];
     }
     return 0;
 }
@@ -85,13 +94,10 @@ static int probe_vcpu(struct kvm *kvm, int vcpu)
 {
     struct kvm_device_attr attr = {.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET};
     kvm->has_tsc_offset = ioctl(vcpu, KVM_HAS_DEVICE_ATTR, &attr) == 0;
-    struct {
-        struct kvm_msrs head;
-        struct kvm_msr_entry entry;
-    } one = {.head.nmsrs = 1};
+    union msr_values one = {.head.nmsrs = 1};
     unsigned kept = 0;
     for (unsigned i = 0; i < kvm->msr_count; i++) {
-        one.entry = (struct kvm_msr_entry){.index = kvm->msrs[i]};
+        one.head.entries[0] = (struct kvm_msr_entry){.index = kvm->msrs[i]};
         int got = ioctl(vcpu, KVM_GET_MSRS, &one);
         if (got < 0)
             return -1;
@@ -316,30 +322,23 @@ void vcpu_state_free(struct vcpu_state *state)
     state->xsave = NULL;
 }
 
-struct msr_buffer {
-    struct kvm_msrs head;
-    struct kvm_msr_entry entries[KVM_MSRS_MAX];
-};
-
 static int get_msrs(const struct kvm *kvm, int vcpu, uint64_t *values)
 {
-    struct msr_buffer buffer;
-    buffer.head = (struct kvm_msrs){.nmsrs = kvm->msr_count};
+    union msr_values buffer = {.head.nmsrs = kvm->msr_count};
     for (unsigned i = 0; i < kvm->msr_count; i++)
-        buffer.entries[i] = (struct kvm_msr_entry){.index = kvm->msrs[i]};
+        buffer.head.entries[i] = (struct kvm_msr_entry){.index = kvm->msrs[i]};
     if (ioctl(vcpu, KVM_GET_MSRS, &buffer) != (int)kvm->msr_count)
         return -1;
     for (unsigned i = 0; i < kvm->msr_count; i++)
-        values[i] = buffer.entries[i].data;
+        values[i] = buffer.head.entries[i].data;
     return 0;
 }
 
 static int set_msrs(const struct kvm *kvm, int vcpu, const uint64_t *values)
 {
-    struct msr_buffer buffer;
-    buffer.head = (struct kvm_msrs){.nmsrs = kvm->msr_count};
+    union msr_values buffer = {.head.nmsrs = kvm->msr_count};
     for (unsigned i = 0; i < kvm->msr_count; i++)
-        buffer.entries[i] = (struct kvm_msr_entry){.index = kvm->msrs[i], .data = values[i]};
+        buffer.head.entries[i] = (struct kvm_msr_entry){.index = kvm->msrs[i], .data = values[i]};
     return ioctl(vcpu, KVM_SET_MSRS, &buffer) == (int)kvm->msr_count ? 0 : -1;
 }
 
@@ -351,13 +350,11 @@ static int get_tsc(const struct kvm *kvm, int vcpu, struct vcpu_state *state)
             .group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uintptr_t)&state->tsc_offset};
         return ioctl(vcpu, KVM_GET_DEVICE_ATTR, &attr);
     }
-    struct {
-        struct kvm_msrs head;
-        struct kvm_msr_entry entry;
-    } tsc = {.head.nmsrs = 1, .entry.index = MSR_IA32_TSC};
+    union msr_values tsc = {.head.nmsrs = 1};
+    tsc.head.entries[0] = (struct kvm_msr_entry){.index = MSR_IA32_TSC};
     if (ioctl(vcpu, KVM_GET_MSRS, &tsc) != 1)
         return -1;
-    state->tsc = tsc.entry.data;
+    state->tsc = tsc.head.entries[0].data;
     return 0;
 }
 
@@ -369,10 +366,8 @@ static int set_tsc(const struct kvm *kvm, int vcpu, const struct vcpu_state *sta
             .group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uintptr_t)&offset};
         return ioctl(vcpu, KVM_SET_DEVICE_ATTR, &attr);
     }
-    struct {
-        struct kvm_msrs head;
-        struct kvm_msr_entry entry;
-    } tsc = {.head.nmsrs = 1, .entry = {.index = MSR_IA32_TSC, .data = state->tsc}};
+    union msr_values tsc = {.head.nmsrs = 1};
+    tsc.head.entries[0] = (struct kvm_msr_entry){.index = MSR_IA32_TSC, .data = state->tsc};
     return ioctl(vcpu, KVM_SET_MSRS, &tsc) == 1 ? 0 : -1;
 }
 

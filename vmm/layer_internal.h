@@ -29,9 +29,9 @@ struct layer {
 /* The layer that is being published into: single pages grow from its start, 2 MiB blocks from its end. */
 struct arena {
     struct layer *layer;
-    uint8_t *memory;       /* the layer, mapped shared; [0, frozen) read-only */
-    uint64_t low, high;    /* bytes: what is free is [low, high) */
-    uint64_t frozen;       /* bytes, page-aligned */
+    uint8_t *memory;    /* the layer, mapped shared; outside [frozen_low, frozen_high) read-only */
+    uint64_t low, high; /* bytes: what is free is [low, high) */
+    uint64_t frozen_low, frozen_high;
     uint64_t prepared;     /* bytes: the kernel has been asked to fault in [0, prepared) */
     uint64_t since_settle; /* bytes allocated since the last layers_settle() */
 };

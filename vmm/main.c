@@ -4,9 +4,11 @@
 #include "vmm/log.h"
 #include "vmm/options.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #define EXIT_REFUSED 125
 
@@ -52,6 +54,17 @@ static void raise_file_limit(void)
     }
 }
 
+/* Where a standard descriptor is closed, the next file opened would take its number and be mistaken for it. */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 static int run(struct vmm *vmm, const struct options *options, struct failure *failure)
 {
     vmm->host = host_new(&vmm->loop, options, failure);
@@ -73,6 +86,7 @@ static int run(struct vmm *vmm, const struct options *options, struct failure *f
 
 int main(int argc, char **argv)
 {
+    fill_standard_descriptors();
     struct options options;
     options_parse(&options, argc, argv);
     log_set_level(options.log);

@@ -117,6 +117,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
     struct options *options = state->input;
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->err_stream = NULL; /* a refusal is one line, without argp's advice to try --help */
+        return 0;
     case KEY_MEMORY:
         options->memory = parse_memory(arg);
         return 0;
@@ -180,6 +183,9 @@ void options_parse(struct options *options, int argc, char **argv)
         .log = LOG_WARNING,
     };
     /* In order, so that options after the guest's file are the guest's. */
-    if (argp_parse(&parser, argc, argv, ARGP_IN_ORDER, NULL, options))
+    error_t error = argp_parse(&parser, argc, argv, ARGP_IN_ORDER, NULL, options);
+    if (error == EINVAL)
+        exit(EXIT_REFUSED); /* argp has named the option */
+    if (error)
         refuse("out of memory for the command line");
 }

@@ -40,10 +40,16 @@ static void run_guest(struct vcpu *vcpu)
     }
 }
 
+/* The next entry, or the one under way, returns at once; KVM reads this while others write it. */
+static void set_immediate_exit(struct vcpu *vcpu, bool on)
+{
+    __atomic_store_n(&vcpu->run->immediate_exit, on, __ATOMIC_SEQ_CST);
+}
+
 /* The registers that an `in` fills, and the step past an `out`, happen at the next entry: have it, but no further. */
 static void complete_io(struct vcpu *vcpu)
 {
-    vcpu->run->immediate_exit = 1;
+    set_immediate_exit(vcpu, true);
     while (vcpu->incomplete) {
         if (kvm_run_vcpu(vcpu->fd) == 0)
             exits_handle(vcpu); /* the next part of a string instruction */
@@ -193,7 +199,7 @@ void vm_start(struct vm *vm)
         struct vcpu *vcpu = &vm->vcpus[i];
         if (vcpu->running || vcpu->halted || vcpu->ended || vcpu->waiting)
             continue;
-        vcpu->run->immediate_exit = 0;
+        set_immediate_exit(vcpu, false);
         vcpu->start = vcpu->running = true;
         vm->running++;
     }
@@ -210,7 +216,7 @@ void vm_stop(struct vm *vm)
         if (!vcpu->running)
             continue;
         /* Both, since the thread may be on either side of entering the guest. */
-        __atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+        set_immediate_exit(vcpu, true);
         pthread_kill(vcpu->thread, KICK_SIGNAL);
     }
     while (vm->running)

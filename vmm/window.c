@@ -7,8 +7,13 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#ifdef __SANITIZE_THREAD__ /* which has its shadow where the region otherwise is */
+#define REGION_START UINT64_C(0x1000000000)
+#define REGION_END   UINT64_C(0x8000000000)
+#else
 #define REGION_START UINT64_C(0x200000000000) /* 32 TiB */
 #define REGION_END   UINT64_C(0x500000000000)
+#endif
 #define GUARD        (UINT64_C(2) << 20) /* between windows, never mapped */
 #define UNMAP_STEP   (UINT64_C(8) << 20) /* how much one munmap holds the address space's lock for */
 

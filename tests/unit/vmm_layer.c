@@ -164,7 +164,8 @@ START_TEST(published_pages_are_found_in_their_layer_and_become_read_only)
     uint64_t hpa, offset, bytes;
     void *memory;
     int fd;
-    ck_assert_int_eq(layers_allocate(layers, 3, false, &hpa, &memory, &failure), 0);
+    bool block = _i;
+    ck_assert_int_eq(layers_allocate(layers, 3, block, &hpa, &memory, &failure), 0);
     memset(memory, 42, 3 * PAGE_BYTES);
     ck_assert(layers_get(layers, hpa, 1, 3));
     layers_settle(layers);
@@ -219,7 +220,7 @@ int main(void)
     tcase_add_test(tests, dead_pages_go_back_to_the_kernel_and_living_ones_stay);
     tcase_add_test(tests, a_layer_goes_with_its_last_reference_once_closed);
     tcase_add_test(tests, layers_cannot_change_their_size);
-    tcase_add_test(tests, published_pages_are_found_in_their_layer_and_become_read_only);
+    tcase_add_loop_test(tests, published_pages_are_found_in_their_layer_and_become_read_only, 0, 2);
     tcase_add_test(tests, blocks_are_aligned_and_apart_from_single_pages);
     tcase_add_test(tests, a_run_larger_than_the_arena_gets_one_of_its_own);
     suite_add_tcase(suite, tests);
