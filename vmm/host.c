@@ -79,6 +79,7 @@ struct host *host_new(uv_loop_t *loop, const struct options *options, struct fai
     pthread_mutex_init(&host->lock, NULL);
     uv_async_init(loop, &host->wake, on_wake);
     host->wake.data = host;
+    uv_timer_init(loop, &host->overlay_timer);
     uv_unref((uv_handle_t *)&host->wake); /* being told something is no reason to stay */
     vm_init_signal();
     if (make_parts(host, failure) == 0)
@@ -87,9 +88,10 @@ struct host *host_new(uv_loop_t *loop, const struct options *options, struct fai
     return NULL;
 }
 
-static void close_wake(struct host *host)
+static void close_handles(struct host *host)
 {
     uv_close((uv_handle_t *)&host->wake, NULL);
+    uv_close((uv_handle_t *)&host->overlay_timer, NULL);
     uv_run(host->loop, UV_RUN_NOWAIT);
 }
 
@@ -111,7 +113,7 @@ void host_free(struct host *host)
     terminal_free(host->terminal);
     if (host->console_file >= 0)
         close(host->console_file);
-    close_wake(host);
+    close_handles(host);
     pthread_mutex_destroy(&host->lock);
     free(host);
 }

@@ -83,10 +83,11 @@ enum host_event_kind {
     EVENT_STARTED, /* the guest entered for the first time; timestamp is the entry itself */
     EVENT_PAUSED,
     EVENT_RESUMED,
-    EVENT_FORKED,  /* guest = the parent; children, child_count */
-    EVENT_MARK,    /* mark */
-    EVENT_EXITED,  /* end, exit_code */
-    EVENT_CRASHED, /* reason */
+    EVENT_FORKED,        /* guest = the parent; children, child_count */
+    EVENT_MARK,          /* mark */
+    EVENT_EXITED,        /* end, exit_code */
+    EVENT_CRASHED,       /* reason */
+    EVENT_OVERLAY_LIMIT, /* overlay_bytes: the guest has been paused */
 };
 
 struct host_event {
@@ -94,6 +95,7 @@ struct host_event {
     uint64_t guest;
     uint64_t timestamp_ns; /* CLOCK_MONOTONIC */
     uint32_t mark;
+    uint64_t overlay_bytes;
     enum guest_end end;
     uint32_t exit_code;
     const char *reason;       /* one line; valid during the call */

@@ -37,8 +37,9 @@ struct host {
     void (*on_done)(void *);
     void *done_context;
 
-    uv_async_t wake;      /* host_post() rings it */
-    pthread_mutex_t lock; /* of the list of machines with reports, linked by report.next; any thread */
+    uv_timer_t overlay_timer; /* runs where the options limit overlays */
+    uv_async_t wake;          /* host_post() rings it */
+    pthread_mutex_t lock;     /* of the list of machines with reports, linked by report.next; any thread */
     struct machine *posted;
 };
 
@@ -62,6 +63,9 @@ void host_report_started(struct host *host, struct machine *machine);
 
 /* Ends a guest that has not ended yet: frees what it holds, reports it, and finishes the host with its last guest. */
 void host_end(struct host *host, struct machine *machine, enum guest_end end, uint32_t exit_code, const char *reason);
+
+/* Starts looking at the guests' overlays, where the options limit them. */
+void host_watch_overlays(struct host *host);
 
 /* Looks at every posted report now. Safe to call any time from the event loop. */
 void host_take_reports(struct host *host);

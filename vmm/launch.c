@@ -145,6 +145,7 @@ int host_launch(struct host *host, struct failure *failure)
         pool_prepare(host->pool, 0);
         layers_settle(host->layers);
     }
+    host_watch_overlays(host);
     if (host->options->paused)
         machine->state = GUEST_PAUSED;
     else

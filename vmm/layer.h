@@ -30,17 +30,19 @@ struct layers;
 struct layers *layers_new(struct background *background);
 void layers_free(struct layers *layers); /* every reference must be gone */
 
-/* A new layer of `size` bytes (a multiple of 4 KiB), all zero, and no frame referenced. -1 with *failure. */
-int layer_new(struct layers *layers, uint64_t size, struct layer **layer, struct failure *failure);
+/* Sets *result to a new layer of `size` bytes (a multiple of 4 KiB), all zero, and no frame referenced. -1 with
+ * *failure. */
+int layer_new(struct layers *layers, uint64_t size, struct layer **result, struct failure *failure);
 uint64_t layer_hpa(const struct layer *layer);
 int layer_fd(const struct layer *layer);
 
 /* The creator's claim ends: the layer goes away with the last reference to a frame in it. */
 void layer_close(struct layers *layers, struct layer *layer);
 
-/* Hooks for the page-table library: `count` leaves of `level` (1, 2 or 3) from hpa on. False: no such frames. */
-bool layers_get(void *layers, uint64_t hpa, unsigned level, uint64_t count);
-void layers_put(void *layers, uint64_t hpa, unsigned level, uint64_t count);
+/* Hooks for the page-table library, whose context is the layers: `count` leaves of `level` (1, 2 or 3) from hpa on.
+ * False: no such frames. */
+bool layers_get(void *context, uint64_t hpa, unsigned level, uint64_t count);
+void layers_put(void *context, uint64_t hpa, unsigned level, uint64_t count);
 
 /* The file and offset behind hpa; the run goes on for *bytes. False where there is no layer. */
 bool layers_find(const struct layers *layers, uint64_t hpa, int *fd, uint64_t *offset, uint64_t *bytes);

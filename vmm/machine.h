@@ -113,9 +113,12 @@ int machine_project(struct machine *machine, struct vm *vm, struct failure *fail
 /* Takes the dirty log into the view as D bits and into `written`. Nothing is lost on failure. */
 int machine_harvest(struct machine *machine, struct failure *failure);
 
+/* Bytes of pages written since they were last published, as far as harvested. */
+uint64_t machine_overlay_bytes(const struct machine *machine);
+
 /* Copies every harvested page into a frozen layer and maps it there in the view; the guest must be stopped. What was
- * published before a failure stays so, the rest stays harvested. Adds to *pages. */
-int machine_publish(struct machine *machine, struct layers *layers, uint64_t *pages, struct failure *failure);
+ * published before a failure stays so, the rest stays harvested. Adds to *published. */
+int machine_publish(struct machine *machine, struct layers *layers, uint64_t *published, struct failure *failure);
 
 /* Merges the most scattered 2 MiB blocks of a view without dirty pages into whole ones, until projecting it takes at
  * most `budget` mappings or nothing is left to merge. The guest may run. */

@@ -22,6 +22,7 @@ enum {
     KEY_PAUSED,
     KEY_CONSOLE,
     KEY_LIMIT_GUESTS,
+    KEY_LIMIT_OVERLAY,
     KEY_LINGER,
     KEY_LOG,
 };
@@ -34,6 +35,7 @@ static const struct argp_option known[] = {
     {"paused", KEY_PAUSED, NULL, 0, "start with the guest paused", 0},
     {"console", KEY_CONSOLE, "stdio|none|file:PATH", 0, "where console bytes go (stdio)", 0},
     {"limit-guests", KEY_LIMIT_GUESTS, "N", 0, "refuse forks beyond N live guests (no limit)", 0},
+    {"limit-overlay", KEY_LIMIT_OVERLAY, "SIZE", 0, "pause a guest that has written more since it was last forked", 0},
     {"linger", KEY_LINGER, NULL, 0, "stay when no guest is left, until `quit`", 0},
     {"log", KEY_LOG, "LEVEL", 0, "error, warning, info or debug (warning)", 0},
     {0},
@@ -105,10 +107,11 @@ static char *join(char **words, int count)
     char *joined = calloc(1, length);
     if (!joined)
         refuse("out of memory for the guest's arguments");
+    char *end = joined;
     for (int i = 0; i < count; i++) {
         if (i)
-            strcat(joined, " ");
-        strcat(joined, words[i]);
+            *end++ = ' ';
+        end = stpcpy(end, words[i]);
     }
     return joined;
 }
@@ -144,6 +147,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_LIMIT_GUESTS:
         options->limit_guests = parse_number("--limit-guests", arg, 1, UINT32_MAX);
+        return 0;
+    case KEY_LIMIT_OVERLAY:
+        if (!size_parse(arg, &options->limit_overlay) || options->limit_overlay < 4096)
+            refuse("--limit-overlay %s: want a size of at least 4K", arg);
         return 0;
     case KEY_LINGER:
         options->linger = true;

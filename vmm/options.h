@@ -21,6 +21,7 @@ struct options {
     enum console_kind console;
     const char *console_path; /* for CONSOLE_FILE */
     uint64_t limit_guests;    /* live guests at once; 0 = no limit */
+    uint64_t limit_overlay;   /* bytes of overlay a guest may have; 0 = no limit */
     enum log_level log;
 };
 

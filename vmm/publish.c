@@ -68,6 +68,14 @@ int machine_harvest(struct machine *machine, struct failure *failure)
     return 0;
 }
 
+uint64_t machine_overlay_bytes(const struct machine *machine)
+{
+    uint64_t pages = 0;
+    for (uint64_t i = 0; i < (machine->view.memory / PAGE_BYTES + 63) / 64; i++)
+        pages += (unsigned)__builtin_popcountll(machine->written[i]);
+    return pages * PAGE_BYTES;
+}
+
 static int publish_run(struct machine *machine, struct layers *layers, uint64_t first, uint64_t count,
                        struct failure *failure)
 {

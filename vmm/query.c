@@ -47,21 +47,13 @@ static int count_mapping(void *context, const struct view_run *run)
     return 0;
 }
 
-static uint64_t popcount(const uint64_t *bitmap, uint64_t pages)
-{
-    uint64_t set = 0;
-    for (uint64_t i = 0; i < (pages + 63) / 64; i++)
-        set += (unsigned)__builtin_popcountll(bitmap[i]);
-    return set;
-}
-
 /* What only a live guest has. The dirty log is taken first, so that the overlay is as it is now. */
 static int add_memory(struct machine *machine, struct guest_stats *stats, struct failure *failure)
 {
     if (machine_harvest(machine, failure) < 0)
         return -1;
     uint64_t pages = machine->view.memory / PAGE_BYTES;
-    uint64_t overlay = popcount(machine->written, pages), mappings = 0;
+    uint64_t overlay = machine_overlay_bytes(machine), mappings = 0;
     struct pt_statistics view;
     view_count(&machine->view, &view);
     view_each_run(&machine->view, count_mapping, &mappings);
@@ -70,8 +62,8 @@ static int add_memory(struct machine *machine, struct guest_stats *stats, struct
         faults += kvm_page_faults(machine->vm->vcpus[i].stats);
     for (unsigned level = 1; level <= PT_MAX_LEVEL; level++)
         tables += view.tables[level];
-    add(stats, "overlay_bytes", overlay * PAGE_BYTES);
-    add(stats, "shared_pages", machine->window_shared ? 0 : pages - overlay);
+    add(stats, "overlay_bytes", overlay);
+    add(stats, "shared_pages", machine->window_shared ? 0 : pages - overlay / PAGE_BYTES);
     add(stats, "tables", tables);
     add(stats, "leaves_4k", view.leaves[1]);
     add(stats, "leaves_2m", view.leaves[2]);

@@ -30,10 +30,10 @@ struct vcpu {
     bool running; /* its thread is in the guest, or handles an exit */
     bool start;   /* asks the thread to run */
     /* The vCPU thread's while running, else the event-loop thread's: */
-    bool halted;     /* HLT for good */
-    bool ended;      /* has reported the guest's end */
-    bool waiting;    /* has asked for a fork */
-    bool incomplete; /* the I/O of the last exit takes effect at the next entry */
+    bool halted;                 /* HLT for good */
+    bool ended;                  /* has reported the guest's end */
+    bool waiting;                /* has asked for a fork */
+    bool incomplete;             /* the I/O of the last exit takes effect at the next entry */
     _Atomic uint64_t entered_ns; /* CLOCK_MONOTONIC of the first entry since vm_start(); by the vCPU thread */
 };
 
@@ -48,9 +48,9 @@ struct vm {
     struct machine *machine; /* whose guest runs here; NULL in the pool */
     pthread_mutex_t lock;
     pthread_cond_t started, stopped;
-    atomic_bool go;              /* vCPUs may run */
-    bool end;                    /* under lock: the threads leave */
-    unsigned running;            /* under lock: vCPUs whose `running` is set */
+    atomic_bool go;   /* vCPUs may run */
+    bool end;         /* under lock: the threads leave */
+    unsigned running; /* under lock: vCPUs whose `running` is set */
 };
 
 struct vm_config {
@@ -75,8 +75,8 @@ void vm_start(struct vm *vm);
 /* Takes every vCPU out of the guest, completes its I/O, and returns when all have stopped. */
 void vm_stop(struct vm *vm);
 
-/* Waits until every vCPU that vm_start() let run at `since` or later has entered the guest (or stopped again); returns the
- * time of the last entry, or 0 where none runs. */
+/* Waits until every vCPU that vm_start() let run at `since` or later has entered the guest (or stopped again); returns
+ * the time of the last entry, or 0 where none runs. */
 uint64_t vm_wait_entered(struct vm *vm, uint64_t since);
 
 /* What a vCPU thread does with an exit; exits.c defines them. Both return false where the vCPU must stop. */

@@ -14,8 +14,8 @@
 #define REGION_START UINT64_C(0x200000000000) /* 32 TiB */
 #define REGION_END   UINT64_C(0x500000000000)
 #endif
-#define GUARD        (UINT64_C(2) << 20) /* between windows, never mapped */
-#define UNMAP_STEP   (UINT64_C(8) << 20) /* how much one munmap holds the address space's lock for */
+#define GUARD      (UINT64_C(2) << 20) /* between windows, never mapped */
+#define UNMAP_STEP (UINT64_C(8) << 20) /* how much one munmap holds the address space's lock for */
 
 struct windows {
     uint64_t size, stride;

@@ -160,8 +160,10 @@ json_t *mark_json(const struct mark *mark)
 static const char *event_kind_name(enum host_event_kind kind)
 {
     static const char *const names[] = {
-        [EVENT_STARTED] = "STARTED", [EVENT_PAUSED] = "PAUSED", [EVENT_RESUMED] = "RESUMED", [EVENT_FORKED] = "FORKED",
-        [EVENT_MARK] = "MARK",       [EVENT_EXITED] = "EXITED", [EVENT_CRASHED] = "CRASHED",
+        [EVENT_STARTED] = "STARTED", [EVENT_PAUSED] = "PAUSED",
+        [EVENT_RESUMED] = "RESUMED", [EVENT_FORKED] = "FORKED",
+        [EVENT_MARK] = "MARK",       [EVENT_EXITED] = "EXITED",
+        [EVENT_CRASHED] = "CRASHED", [EVENT_OVERLAY_LIMIT] = "OVERLAY_LIMIT",
     };
     return names[kind];
 }
@@ -191,6 +193,8 @@ static json_t *event_data_json(const struct host_event *event)
                          exit_code_json(event->end, event->exit_code));
     case EVENT_CRASHED:
         return json_pack("{s:I, s:o}", "guest", guest, "reason", text_json(reason, strlen(reason)));
+    case EVENT_OVERLAY_LIMIT:
+        return json_pack("{s:I, s:I}", "guest", guest, "overlay_bytes", (json_int_t)event->overlay_bytes);
     case EVENT_STARTED:
     case EVENT_PAUSED:
     case EVENT_RESUMED:
