@@ -1,7 +1,7 @@
 /*
  * Random forks, kills, pauses and resumes of guests that write random pages and fork themselves, against a model of
  * what every page of every guest must hold. Prints its seed; SEED= repeats the same decisions, though guests run as
- * they will.
+ * they will. OPERATIONS= makes it longer or, for slow machines, shorter.
  */
 #include "tests/support/kvm_random.h"
 
@@ -13,7 +13,7 @@
 
 #define GUESTS_MOST  24
 #define RUNNING_MOST 3 /* they never sleep: more would only take the processor from the test */
-#define OPERATIONS   500
+#define OPERATIONS   400
 #define WINDOW       32 /* pages compared at a time, but for the full checks */
 
 struct guest {
@@ -250,7 +250,9 @@ static void run_world(const char *fork_every)
                        .draws = seed};
     add(&w, 0, NULL, true);
     random_wait_started(&w.rig, 0);
-    for (int i = 0; i < OPERATIONS; i++)
+    const char *text = getenv("OPERATIONS");
+    const long operations = text && *text ? strtol(text, NULL, 10) : OPERATIONS;
+    for (long i = 0; i < operations; i++)
         act(&w);
     finish(&w);
 }
