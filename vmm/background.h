@@ -15,7 +15,7 @@ struct background *background_new(const char *name);
 /* Queues fn(argument). When there is no memory to queue it, it is done at once, after all that was queued before. */
 void background_add(struct background *background, background_fn *fn, void *argument);
 
-/* Returns when every job queued so far is done. */
+/* Returns when every job queued so far is done. Not from a job. */
 void background_drain(struct background *background);
 
 /* Drains, ends the thread and frees. NULL is allowed. */

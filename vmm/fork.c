@@ -234,6 +234,7 @@ static void commit(struct forking *f, bool paused, uint64_t command_ns)
         if (!paused)
             vm_start(f->children[i]->vm);
     }
+    console_pass_lines(&f->parent->console); /* from now on others write to the terminal, too */
     f->host->next_id += f->count;
     f->parent->children += f->count;
     f->parent->forks++;
@@ -272,20 +273,33 @@ static void clean_up(struct forking *f, bool failed)
     if (failed)
         fork_report_free(f->report);
     layers_settle(host->layers);
-    pool_prepare(host->pool, f->vm_count);
+    pool_prepare(host->pool, failed ? 0 : f->vm_count);
+}
+
+static int try_fork(struct forking *f, bool paused, bool child_reads_index, uint64_t command_ns)
+{
+    *f->report = (struct fork_report){0};
+    bool done = check(f) == 0 && prepare(f) == 0 && freeze(f) == 0 && build_children(f, child_reads_index) == 0;
+    if (done)
+        commit(f, paused, command_ns);
+    clean_up(f, !done);
+    return done ? 0 : -1;
 }
 
 int host_fork_machine(struct host *host, struct machine *parent, unsigned count, bool paused, bool child_reads_index,
                       struct fork_report *report, struct failure *failure)
 {
     uint64_t command_ns = clock_ns();
-    *report = (struct fork_report){0};
-    struct forking f = {.host = host, .parent = parent, .count = count, .report = report, .failure = failure};
-    bool done = check(&f) == 0 && prepare(&f) == 0 && freeze(&f) == 0 && build_children(&f, child_reads_index) == 0;
-    if (done)
-        commit(&f, paused, command_ns);
-    clean_up(&f, !done);
-    return done ? 0 : -1;
+    const struct forking fresh = {.host = host, .parent = parent, .count = count, .report = report, .failure = failure};
+    struct forking f = fresh;
+    if (try_fork(&f, paused, child_reads_index, command_ns) == 0)
+        return 0;
+    if (failure->class != FAIL_NO_MEMORY)
+        return -1;
+    /* What ended guests held may still be on its way back: have it, and try once more. */
+    background_drain(host->reaper);
+    f = fresh;
+    return try_fork(&f, paused, child_reads_index, command_ns);
 }
 
 int host_fork(struct host *host, uint64_t guest, unsigned count, bool paused, struct fork_report *report,

@@ -4,13 +4,19 @@
 #include "vmm/background.h"
 #include "vmm/log.h"
 
+#include <limits.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #define POOL_LEAST 4 /* a fork into three, and the parent's own VM at its first fork */
 #define POOL_MOST  64
 
+/* Descriptors that the pool leaves to guests and clients: a quarter of what is allowed, but no more than this. */
+#define DESCRIPTORS_LEFT 256
+
 struct pool {
     struct vm_config config;
+    int last_descriptor; /* a VM that has come to use a higher one is one too many */
     struct background *filler;
     pthread_mutex_t lock;
     struct vm *vms[POOL_MOST]; /* under lock, as are the rest */
@@ -18,12 +24,22 @@ struct pool {
     bool filling, end;
 };
 
+static int last_descriptor(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT_MAX)
+        return INT_MAX;
+    int most = (int)limit.rlim_cur, left = most / 4;
+    return most - (left < DESCRIPTORS_LEFT ? left : DESCRIPTORS_LEFT);
+}
+
 struct pool *pool_new(const struct vm_config *config)
 {
     struct pool *pool = calloc(1, sizeof *pool);
     if (!pool)
         return NULL;
     pool->config = *config;
+    pool->last_descriptor = last_descriptor();
     pthread_mutex_init(&pool->lock, NULL);
     pool->filler = background_new("pool");
     if (!pool->filler) {
@@ -46,10 +62,13 @@ static void fill(void *argument)
             log_info("the pool of VMs stays at %u: %s", pool->ready, failure.text);
             break; /* the next fork tries again, and says so if it fails */
         }
-        if (pool->ready < POOL_MOST)
-            pool->vms[pool->ready++] = vm;
-        else
+        if (pool->ready == POOL_MOST || vm->fd > pool->last_descriptor) {
+            pthread_mutex_unlock(&pool->lock);
             vm_free(vm);
+            pthread_mutex_lock(&pool->lock);
+            break;
+        }
+        pool->vms[pool->ready++] = vm;
     }
     pool->filling = false;
     pthread_mutex_unlock(&pool->lock);
@@ -86,16 +105,21 @@ int pool_take(struct pool *pool, struct vm **vms, unsigned count, struct failure
     return 0;
 }
 
+static void free_vm(void *vm)
+{
+    vm_free(vm);
+}
+
 void pool_give_back(struct pool *pool, struct vm **vms, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
         pthread_mutex_lock(&pool->lock);
-        bool room = pool->ready < POOL_MOST;
-        if (room)
+        bool wanted = pool->ready < pool->aim;
+        if (wanted)
             pool->vms[pool->ready++] = vms[i];
         pthread_mutex_unlock(&pool->lock);
-        if (!room)
-            vm_free(vms[i]);
+        if (!wanted)
+            background_add(pool->filler, free_vm, vms[i]);
     }
 }
 

@@ -22,7 +22,7 @@ void pool_prepare(struct pool *pool, unsigned count);
 /* Takes `count` VMs, ready ones first; makes what is missing on the spot. All or none: -1 with *failure. */
 int pool_take(struct pool *pool, struct vm **vms, unsigned count, struct failure *failure);
 
-/* Returns VMs that have never had a guest. */
+/* Returns VMs that have never had a guest; what is beyond the pool's aim is freed in the background. */
 void pool_give_back(struct pool *pool, struct vm **vms, unsigned count);
 
 /* How many are ready now. */

@@ -126,7 +126,7 @@ static int project_run(void *context, const struct view_run *run)
             bytes = run->bytes - done;
         if (window_map(p->vm->window + run->gpa + done, bytes, fd, offset, false) < 0)
             return fail_errno(p->failure, errno, "cannot map guest memory%s",
-                              errno == ENOMEM ? "; raise the sysctl vm.max_map_count" : "");
+                              errno == ENOMEM ? " (see the sysctl vm.max_map_count, and ulimit -v)" : "");
         done += bytes;
     }
     return 0;

@@ -209,6 +209,20 @@ START_TEST(fork_that_runs_out_of_descriptors_makes_none)
 }
 END_TEST
 
+START_TEST(refused_fork_leaves_descriptors_for_clients)
+{
+    limit(RLIMIT_NOFILE, 80);
+    struct rig rig = start_counter();
+    rig_refused(&rig, "NoMemory", "", "fork", "{s:i}", "count", 64);
+    rig_sleep_ms(500); /* the pool could refill */
+    struct client_error error;
+    struct client *second = vmm_process_connect(rig.process, &error);
+    ck_assert_msg(second != NULL, "%s", error.text);
+    client_close(second);
+    rig_quit(&rig);
+}
+END_TEST
+
 START_TEST(fork_that_runs_out_of_address_space_makes_none)
 {
     limit(RLIMIT_AS, UINT64_C(40) << 30); /* the VMM reserves some for its tables; a guest takes what it has of RAM */
@@ -321,6 +335,7 @@ int main(void)
     tcase_add_test(tests, one_fork_makes_sixty_four_children);
     tcase_add_test(tests, paused_parent_stays_paused_and_running_parent_runs_on);
     tcase_add_test(tests, fork_that_runs_out_of_descriptors_makes_none);
+    tcase_add_test(tests, refused_fork_leaves_descriptors_for_clients);
     tcase_add_test(tests, fork_that_runs_out_of_address_space_makes_none);
     tcase_add_test(tests, guests_one_by_one_until_nothing_is_left_and_again);
     tcase_add_test(tests, killed_guests_give_back_their_memory);

@@ -145,6 +145,25 @@ START_TEST(a_childs_line_does_not_continue_an_unfinished_one_of_the_root)
 }
 END_TEST
 
+START_TEST(no_line_of_a_root_with_children_is_torn)
+{
+    struct screen screen;
+    struct console root, child;
+    open_screen(&screen);
+    console_init(&root, screen.terminal, 0);
+    console_init(&child, screen.terminal, 1);
+    put(&root, "alone\n");
+    console_pass_lines(&root);
+    put(&root, "with ");
+    put(&child, "child\n");
+    put(&root, "children\nthe end");
+    console_flush(&root);
+    ck_assert_str_eq(close_screen(&screen), "alone\n[g1] child\nwith children\nthe end");
+    console_free(&root);
+    console_free(&child);
+}
+END_TEST
+
 START_TEST(console_keeps_the_last_64_kib_in_order)
 {
     struct console console;
@@ -259,6 +278,7 @@ int main(void)
     tcase_add_test(tests, root_bytes_pass_unchanged);
     tcase_add_test(tests, child_lines_are_led_by_their_number_and_never_torn);
     tcase_add_test(tests, a_childs_line_does_not_continue_an_unfinished_one_of_the_root);
+    tcase_add_test(tests, no_line_of_a_root_with_children_is_torn);
     tcase_add_test(tests, console_keeps_the_last_64_kib_in_order);
     tcase_add_test(tests, terminal_loses_nothing_when_its_reader_is_slow);
     tcase_add_test(tests, terminal_survives_a_reader_that_is_gone);

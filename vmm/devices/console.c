@@ -8,7 +8,7 @@
 
 void console_init(struct console *console, struct terminal *terminal, uint64_t guest)
 {
-    *console = (struct console){.terminal = terminal, .guest = guest};
+    *console = (struct console){.terminal = terminal, .guest = guest, .by_lines = guest != 0};
     pthread_mutex_init(&console->lock, NULL);
 }
 
@@ -45,33 +45,42 @@ static void keep(struct console *console, char byte)
     console->kept[(console->start + console->length++) % console->capacity] = byte;
 }
 
-/* Under the lock. */
+/* Under the lock. What the root writes is passed on byte for byte; a child's line is led by its number and always
+ * ended. */
 static void pass_line(struct console *console, const atomic_bool *go)
 {
     char text[CONSOLE_LINE + 32];
-    int prefix = snprintf(text, sizeof text, "[g%" PRIu64 "] ", console->guest);
-    memcpy(text + prefix, console->line, console->line_length);
-    size_t length = (size_t)prefix + console->line_length;
-    if (text[length - 1] != '\n')
+    size_t length = 0;
+    if (console->guest)
+        length = (size_t)snprintf(text, sizeof text, "[g%" PRIu64 "] ", console->guest);
+    memcpy(text + length, console->line, console->line_length);
+    length += console->line_length;
+    if (console->guest && text[length - 1] != '\n')
         text[length++] = '\n';
     console->line_length = 0;
     terminal_write(console->terminal, console->guest, text, length, go);
+}
+
+void console_pass_lines(struct console *console)
+{
+    pthread_mutex_lock(&console->lock);
+    console->by_lines = true;
+    pthread_mutex_unlock(&console->lock);
 }
 
 void console_put(struct console *console, const uint8_t *bytes, size_t length, const atomic_bool *go)
 {
     pthread_mutex_lock(&console->lock);
     for (size_t i = 0; i < length; i++) {
-        char byte = (char)bytes[i];
-        keep(console, byte);
-        if (console->guest == 0)
+        keep(console, (char)bytes[i]);
+        if (!console->by_lines)
             continue;
-        console->line[console->line_length++] = byte;
-        if (byte == '\n' || console->line_length == CONSOLE_LINE)
+        console->line[console->line_length++] = (char)bytes[i];
+        if (bytes[i] == '\n' || console->line_length == CONSOLE_LINE)
             pass_line(console, go);
     }
-    if (console->guest == 0)
-        terminal_write(console->terminal, 0, (const char *)bytes, length, go);
+    if (!console->by_lines)
+        terminal_write(console->terminal, console->guest, (const char *)bytes, length, go);
     pthread_mutex_unlock(&console->lock);
 }
 
