@@ -250,23 +250,18 @@ static void commit(struct forking *f, bool paused, uint64_t command_ns)
     f->report->count = f->count;
 }
 
-static void free_vm(void *vm)
-{
-    vm_free(vm);
-}
-
 /* What is left over, and after a failure everything. VMs that have had a guest's memory do not go back to the pool. */
 static void clean_up(struct forking *f, bool failed)
 {
     struct host *host = f->host;
     for (unsigned i = 0; failed && i < f->made; i++) {
         if (f->children[i]->vm)
-            background_add(host->reaper, free_vm, machine_end(f->children[i]));
+            vm_free_later(host->reaper, machine_end(f->children[i]));
         machine_free(f->children[i]);
     }
     for (unsigned i = 0; i < f->vm_count; i++)
         if (f->vms[i])
-            background_add(host->reaper, free_vm, f->vms[i]);
+            vm_free_later(host->reaper, f->vms[i]);
     free(f->vms);
     free(f->children);
     machine_state_free(&f->state);

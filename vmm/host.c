@@ -210,11 +210,6 @@ static void forget_oldest(struct host *host)
     }
 }
 
-static void free_vm(void *vm)
-{
-    vm_free(vm);
-}
-
 static void finish(struct host *host)
 {
     if (host->done)
@@ -240,7 +235,7 @@ static int status_of(enum guest_end end, uint32_t exit_code)
 void host_end(struct host *host, struct machine *machine, enum guest_end end, uint32_t exit_code, const char *reason)
 {
     struct vm *vm = machine_end(machine);
-    background_add(host->reaper, free_vm, vm);
+    vm_free_later(host->reaper, vm);
     layers_settle(host->layers);
     machine->state = end == END_CRASH ? GUEST_CRASHED : GUEST_EXITED;
     machine->end = end;

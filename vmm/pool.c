@@ -105,11 +105,6 @@ int pool_take(struct pool *pool, struct vm **vms, unsigned count, struct failure
     return 0;
 }
 
-static void free_vm(void *vm)
-{
-    vm_free(vm);
-}
-
 void pool_give_back(struct pool *pool, struct vm **vms, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
@@ -119,7 +114,7 @@ void pool_give_back(struct pool *pool, struct vm **vms, unsigned count)
             pool->vms[pool->ready++] = vms[i];
         pthread_mutex_unlock(&pool->lock);
         if (!wanted)
-            background_add(pool->filler, free_vm, vms[i]);
+            vm_free_later(pool->filler, vms[i]);
     }
 }
 

@@ -191,6 +191,16 @@ void vm_free(struct vm *vm)
     free(vm);
 }
 
+static void free_job(void *vm)
+{
+    vm_free(vm);
+}
+
+void vm_free_later(struct background *background, struct vm *vm)
+{
+    background_add(background, free_job, vm);
+}
+
 void vm_start(struct vm *vm)
 {
     pthread_mutex_lock(&vm->lock);

@@ -10,6 +10,7 @@
 #ifndef VMM_VM_H
 #define VMM_VM_H
 
+#include "vmm/background.h"
 #include "vmm/kvm.h"
 #include "vmm/options.h"
 
@@ -65,6 +66,9 @@ struct vm *vm_new(const struct vm_config *config, bool log_dirty, struct failure
 
 /* Stops, joins the threads, closes and unmaps everything. Takes milliseconds. Any thread, but only one. */
 void vm_free(struct vm *vm);
+
+/* The same by a job in the background. */
+void vm_free_later(struct background *background, struct vm *vm);
 
 /* Once per process, before any vm_new(): the signal that takes vCPUs out of the guest. */
 void vm_init_signal(void);
