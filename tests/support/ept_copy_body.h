@@ -1,5 +1,5 @@
 /* Tests of copy_from, of failure at every possible call, of gathers, and of check and dump; continues
- * ept_cursor_body.h, and has main. */
+ * ept_cursor_fixture.h, and has main. */
 
 static struct world w2;
 static struct pt_cursor c2;

@@ -1,6 +1,10 @@
 /* Every cursor operation on x86-64 tables of 4 levels. */
 #define PT_TEST_FORMAT x86
 #define PT_TEST_LEVELS 4
-#include "tests/support/ept_cursor_body.h"
+#include "tests/support/ept_cursor_fixture.h"
+
+#include "tests/support/ept_map_body.h"
+
+#include "tests/support/ept_change_body.h"
 
 #include "tests/support/ept_copy_body.h"
