@@ -88,7 +88,7 @@ define tool
 $(BUILD)/tools/$(1): $(call objects,$(wildcard tools/$(1)/*.c tools/$(1)/*.S) $(CLIENT_SRC))
 	@mkdir -p $$(@D)
 	$$(call show,LD,$$@)
-	$$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ $(call pkg,--libs,jansson) -lm
+	$$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ $$(call pkg,--libs,jansson) -lm
 endef
 $(foreach t,$(TOOLS),$(eval $(call tool,$(t))))
 
