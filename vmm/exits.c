@@ -223,7 +223,7 @@ bool exits_handle(struct vcpu *vcpu)
     char reason[MACHINE_REASON];
     switch (run->exit_reason) {
     case KVM_EXIT_SHUTDOWN:
-        return crash(vcpu, "triple fault");
+        return crash(vcpu, "triple fault (some KVMs reset the registers first)");
     case KVM_EXIT_INTERNAL_ERROR:
         return handle_internal_error(vcpu);
     case KVM_EXIT_FAIL_ENTRY:
