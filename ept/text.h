@@ -13,7 +13,8 @@ static inline void pt_text_word(const struct pt_text *text, const char *word)
 {
     size_t length = 0;
 
-    while (word[length])
+    /* volatile, or the compiler makes a call of strlen() of it, and there is no libc */
+    while (((const volatile char *)word)[length])
         length++;
     text->write(text->ctx, word, length);
 }

@@ -317,7 +317,6 @@ int host_kill(struct host *host, uint64_t guest, struct failure *failure)
 
 void host_quit(struct host *host)
 {
-    host->quitting = true;
     for (size_t i = host->count; i-- > 0;)
         if (i < host->count && host->machines[i]->vm)
             host_end(host, host->machines[i], END_KILLED, 0, NULL);

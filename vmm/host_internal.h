@@ -29,7 +29,7 @@ struct host {
     size_t live, ended;
     uint64_t next_id;
 
-    bool quitting, done;
+    bool done;
     int exit_status;
 
     host_event_fn *on_event;
