@@ -74,9 +74,15 @@ static inline uint64_t fmt_table(uint64_t pa)
     return pa | FMT_LIVE | FMT_RWX;
 }
 
+/* Of an entry that points at a table: may others own the table too? Then nothing below may be written through it. */
+static inline bool fmt_is_shared(uint64_t entry)
+{
+    return (entry & FMT_W) == 0;
+}
+
 static inline bool fmt_is_good_table(uint64_t entry)
 {
-    return entry == fmt_table(fmt_address(entry)) || entry == (fmt_table(fmt_address(entry)) | FMT_A);
+    return (entry & ~(FMT_A | FMT_W)) == (fmt_table(fmt_address(entry)) & ~FMT_W);
 }
 
 /* Would hardware take this combination of rights? Writing needs R; X alone needs a capability. */

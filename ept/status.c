@@ -20,6 +20,8 @@ const char *pt_status_name(enum pt_status status)
         return "frame refused";
     case PT_EMODE:
         return "cursor cannot do this";
+    case PT_EUNEQUAL:
+        return "leaves are not the pieces of one";
     case PT_ECORRUPT:
         return "corrupt tables";
     }

@@ -24,6 +24,12 @@ static inline uint64_t pt_load(pt_entry *entry)
     return atomic_load_explicit(entry, memory_order_relaxed);
 }
 
+/* For who holds no lock that orders it: what the entry points at is seen complete. */
+static inline uint64_t pt_follow(pt_entry *entry)
+{
+    return atomic_load_explicit(entry, memory_order_acquire);
+}
+
 /* Release: whoever, hardware included, follows a new entry finds what it points at complete. */
 static inline void pt_store(pt_entry *entry, uint64_t value)
 {
@@ -105,7 +111,8 @@ static inline uint64_t pt_spares_take(const struct pt *pt, struct pt_spares *spa
 
     spares->first = table->next;
     spares->count--;
-    atomic_store_explicit(&table->owner, 0, memory_order_relaxed);
+    atomic_store_explicit(&table->holder, 0, memory_order_relaxed);
+    atomic_store_explicit(&table->owners, 1, memory_order_relaxed);
     atomic_store_explicit(&table->lender, 0, memory_order_relaxed);
     table->depth = 0;
     table->live = 0;

@@ -8,7 +8,10 @@
 /* clang-format off */
 #include "ept/generic/gather.h"
 #include "ept/generic/position.h"
+#include "ept/generic/claim.h"
+#include "ept/generic/leaf.h"
 #include "ept/generic/prepare.h"
+#include "ept/generic/own.h"
 #include "ept/generic/split.h"
 #include "ept/generic/map.h"
 #include "ept/generic/protect.h"

@@ -78,15 +78,32 @@ static const char *leaf_defect(const struct pt *pt, uint64_t entry, unsigned lev
     return NULL;
 }
 
-static enum pt_status check_table(struct check *check, uint64_t table, unsigned level, uint64_t start)
+/* What is wrong with this entry that points at a table, or NULL. */
+static const char *table_defect(const struct pt *pt, uint64_t entry, unsigned level)
+{
+    uint64_t table = fmt_address(entry);
+    uint32_t owners = atomic_load_explicit(&pt_meta(pt, table)->owners, memory_order_acquire);
+
+    if (!fmt_is_good_table(entry) || !hpa_allowed(pt, table, PT_PAGE_SIZE))
+        return "malformed table entry";
+    if (atomic_load_explicit(&pt_meta(pt, table)->holder, memory_order_acquire) != 0)
+        return "table still locked";
+    if (pt_meta(pt, table)->level != level - 1)
+        return "table of another level than its place";
+    if (owners == 0)
+        return "table without an owner";
+    if (owners > 1 && !fmt_is_shared(entry))
+        return "shared table that may be written through";
+    return NULL;
+}
+
+static enum pt_status check_table(struct check *check, uint64_t table, unsigned level, uint64_t start, bool shared)
 {
     const struct pt *pt = check->pt;
     const struct pt_table *meta = pt_meta(pt, table);
     pt_entry *entries = pt_entries(pt, table);
     unsigned live = 0;
 
-    if (meta->level != level)
-        return check_fail(check, "table of another level than its place", start, table, 0, level);
     for (unsigned i = 0; i < PT_ENTRIES; i++) {
         uint64_t entry = pt_load(&entries[i]), address = start + i * pt_slot_size(level), child = fmt_address(entry);
         enum pt_status status;
@@ -102,13 +119,12 @@ static enum pt_status check_table(struct check *check, uint64_t table, unsigned 
             defect = leaf_defect(pt, entry, level);
             if (defect)
                 return check_fail(check, defect, address, table, entry, level);
-            status = check_collect(check, entry, address, level);
+            status = check_collect(check, effective(entry, shared), address, level);
         } else {
-            if (!fmt_is_good_table(entry) || !hpa_allowed(pt, child, PT_PAGE_SIZE))
-                return check_fail(check, "malformed table entry", address, table, entry, level);
-            if (atomic_load_explicit(&pt_meta(pt, child)->owner, memory_order_acquire) != 0)
-                return check_fail(check, "table still locked", address, table, entry, level);
-            status = check_table(check, child, level - 1, address);
+            defect = table_defect(pt, entry, level);
+            if (defect)
+                return check_fail(check, defect, address, table, entry, level);
+            status = check_table(check, child, level - 1, address, shared || fmt_is_shared(entry));
         }
         if (status != PT_OK)
             return status;
@@ -127,8 +143,10 @@ enum pt_status PT_FN(check)(struct pt *pt, pt_leaf_fn leaf, void *ctx, struct pt
     enum pt_status status;
 
     *fault = (struct pt_fault){0};
+    if (root->level != pt->config.levels || root->owners != 1)
+        return check_fail(&check, "root of another level, or shared", 0, pt->root, 0, pt->config.levels);
     pt_lock_root(pt, root, (uintptr_t)&check);
-    status = check_table(&check, pt->root, pt->config.levels, 0);
+    status = check_table(&check, pt->root, pt->config.levels, 0, false);
     if (status == PT_OK)
         status = check_report_run(&check);
     pt_unlock(root);

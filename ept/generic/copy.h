@@ -4,18 +4,14 @@
 struct copy_job {
     struct operation dst, src;
     struct fmt_change to_dst, to_src;
-    uint64_t delta;                     /* dst address - src address, modulo 2^64 */
-    bool same_src;                      /* the source does not change */
-    bool any_changed, any_tracked;      /* found while planning */
+    uint64_t delta;                /* dst address - src address, modulo 2^64 */
+    bool share;                    /* whole tables are shared where they can be, rather than copied */
+    bool same_src;                 /* the source does not change */
+    bool any_changed, any_tracked; /* found while planning */
+    bool any_checked;              /* the last page found allowed, but for its address, had these bits: */
+    uint64_t checked;
     uint64_t counted[PT_MAX_LEVEL + 1]; /* [level]: number + 1 of the last dst table that is there or was counted */
     uint64_t last_number, last_table;   /* number + 1 and pa of the last level-1 dst table written to */
-};
-
-/* References in the order in which the source is walked, as runs. */
-struct run_walk {
-    struct pt_run run;
-    uint64_t done, limit; /* runs got or put so far; where to stop putting */
-    bool putting, failed;
 };
 
 static uint64_t table_number(uint64_t address, unsigned level)
@@ -64,25 +60,62 @@ static unsigned dst_leaf_max(const struct copy_job *job, uint64_t entry, uint64_
     return fitting_leaf(hpa_at(entry, at, level) - (at + job->delta), level < limit ? level : limit);
 }
 
-/* One leaf of the source, of which [at, stop) is copied. */
-static enum pt_status plan_leaf(struct copy_job *job, uint64_t entry, unsigned level, uint64_t at, uint64_t stop)
+/* Will this entry of the source be shared, with the table it points at and all below? */
+static bool is_shared_whole(const struct copy_job *job, uint64_t entry, unsigned level, uint64_t at, uint64_t stop)
 {
-    const struct pt *dst = job->dst.cursor->pt, *src = job->src.cursor->pt;
-    unsigned leaf_max = level == 1 ? 1 : dst_leaf_max(job, entry, at, level), run_level;
+    return job->share && is_table(entry, level) && is_whole_slot(at, stop, level) && pt_aligned(job->delta, level) &&
+           level <= job->dst.level;
+}
+
+/* May a leaf with these bits be changed and copied as wished, addresses apart? */
+static bool is_copyable(const struct copy_job *job, uint64_t entry)
+{
+    const struct pt_config *dst = &job->dst.cursor->pt->config, *src = &job->src.cursor->pt->config;
+
+    return fmt_rights_allowed(changed(entry, job->to_src), src->caps) &&
+           fmt_rights_allowed(changed(entry, job->to_dst), dst->caps) && (!fmt_is_tracked(entry) || dst->frame_get);
+}
+
+/* Pages of the source, in one table; [start, end) is copied. */
+static enum pt_status plan_copy_pages(struct copy_job *job, pt_entry *entries, uint64_t start, uint64_t end,
+                                      bool shared)
+{
+    const struct pt *dst = job->dst.cursor->pt;
+
+    for (uint64_t at = start; at < end; at += PT_PAGE_SIZE, entries++) {
+        uint64_t entry = effective(pt_load(entries), shared), bits = entry & ~(FMT_ADDRESS | FMT_A | FMT_D);
+
+        if (!fmt_is_live(entry))
+            continue;
+        if (!job->any_checked || bits != job->checked) {
+            if (!is_copyable(job, entry))
+                return PT_EINVAL;
+            job->any_checked = true;
+            job->checked = bits;
+            job->any_tracked |= fmt_is_tracked(entry);
+        }
+        if (!hpa_allowed(dst, fmt_address(entry), PT_PAGE_SIZE))
+            return PT_EINVAL;
+        job->any_changed |= changed(entry, job->to_src) != entry;
+        if (job->counted[1] != table_number(at + job->delta, 1))
+            count_tables(job, at + job->delta, 1);
+    }
+    return PT_OK;
+}
+
+/* One huge leaf of the source, of which [at, stop) is copied. */
+static enum pt_status plan_copy_leaf(struct copy_job *job, uint64_t entry, unsigned level, uint64_t at, uint64_t stop)
+{
+    const struct pt *dst = job->dst.cursor->pt;
+    unsigned leaf_max = dst_leaf_max(job, entry, at, level), run_level;
     uint64_t after = changed(entry, job->to_src), from = at + job->delta, run_end;
 
-    if (!fmt_rights_allowed(after, src->config.caps) ||
-        !fmt_rights_allowed(changed(entry, job->to_dst), dst->config.caps) ||
-        !hpa_allowed(dst, hpa_at(entry, at, level), stop - at) || (fmt_is_tracked(entry) && !dst->config.frame_get))
+    if (!is_copyable(job, entry) || !hpa_allowed(dst, hpa_at(entry, at, level), stop - at))
         return PT_EINVAL;
     job->any_tracked |= fmt_is_tracked(entry);
     job->any_changed |= after != entry;
     if (after != entry && !is_whole_slot(at, stop, level))
         plan_split(&job->src, entry, level, at, stop);
-    if (level == 1) {
-        count_tables(job, from, 1);
-        return PT_OK;
-    }
     for (; from < stop + job->delta; from = run_end) {
         run_end = next_run(from, stop + job->delta, leaf_max, &run_level);
         run_end = pt_min(run_end, pt_slot_end(from, run_level + 1));
@@ -91,40 +124,32 @@ static enum pt_status plan_leaf(struct copy_job *job, uint64_t entry, unsigned l
     return PT_OK;
 }
 
-static enum pt_status plan_copy(struct copy_job *job, uint64_t table, unsigned level, uint64_t start, uint64_t end)
+static enum pt_status plan_copy(struct copy_job *job, uint64_t table, unsigned level, uint64_t start, uint64_t end,
+                                bool shared)
 {
     pt_entry *entries = pt_entries(job->src.cursor->pt, table);
+    enum pt_status status = PT_OK;
 
+    if (level == 1)
+        return plan_copy_pages(job, &entries[pt_index(start, 1)], start, end, shared);
     FOR_EACH_SLOT(at, stop, start, end, level)
     {
-        uint64_t entry = pt_load(&entries[pt_index(at, level)]);
-        enum pt_status status;
+        uint64_t entry = effective(pt_load(&entries[pt_index(at, level)]), shared);
 
         if (!fmt_is_live(entry))
             continue;
-        status = fmt_is_leaf(entry, level) ? plan_leaf(job, entry, level, at, stop)
-                                           : plan_copy(job, fmt_address(entry), level - 1, at, stop);
+        if (is_shared_whole(job, entry, level, at, stop)) {
+            job->any_changed |= !fmt_is_shared(entry);
+            count_tables(job, at + job->delta, level);
+        } else if (fmt_is_leaf(entry, level)) {
+            status = plan_copy_leaf(job, entry, level, at, stop);
+        } else {
+            status = plan_copy(job, fmt_address(entry), level - 1, at, stop, fmt_is_shared(entry));
+        }
         if (status != PT_OK)
             return status;
     }
     return PT_OK;
-}
-
-/* Hands the run collected so far to a hook. False: stop walking. */
-static bool close_run(const struct pt *pt, struct run_walk *walk)
-{
-    if (walk->run.count == 0)
-        return true;
-    if (walk->putting && walk->done == walk->limit)
-        return false;
-    if (walk->putting)
-        frame_put(pt, walk->run.hpa, walk->run.level, walk->run.count);
-    else if (!frame_get(pt, walk->run.hpa, walk->run.level, walk->run.count))
-        walk->failed = true;
-    if (!walk->failed)
-        walk->done++;
-    walk->run.count = 0;
-    return !walk->failed;
 }
 
 /* Gets (or puts) the references of the copies of one leaf. */
@@ -160,7 +185,8 @@ static bool count_copy(struct copy_job *job, struct run_walk *walk, uint64_t tab
     {
         uint64_t entry = pt_load(&entries[pt_index(at, level)]);
 
-        if (!fmt_is_live(entry) || (fmt_is_leaf(entry, level) && !fmt_is_tracked(entry)))
+        if (!fmt_is_live(entry) || (fmt_is_leaf(entry, level) && !fmt_is_tracked(entry)) ||
+            is_shared_whole(job, entry, level, at, stop))
             continue;
         if (!(fmt_is_leaf(entry, level) ? count_leaf(job, walk, entry, level, at, stop)
                                         : count_copy(job, walk, fmt_address(entry), level - 1, at, stop)))
@@ -212,27 +238,41 @@ static uint64_t dst_table(struct copy_job *job, uint64_t address, unsigned level
     return table;
 }
 
-/* Writes the copy of a 4 KiB leaf: the common case. */
-static void write_copy(struct copy_job *job, uint64_t entry, uint64_t address)
+/* Writes the copies of the pages of [start, end), which go into one table of the destination. */
+static void commit_copy_pages(struct copy_job *job, pt_entry *entries, uint64_t start, uint64_t end, bool hardware,
+                              bool shared)
 {
     const struct pt *pt = job->dst.cursor->pt;
-    uint64_t table = dst_table(job, address, 1);
+    uint64_t pages = (end - start) >> PT_PAGE_SHIFT, table = 0;
+    bool same = job->same_src || shared;
+    pt_entry *to = NULL;
+    unsigned live = 0;
 
-    pt_store(&pt_entries(pt, table)[pt_index(address, 1)], changed(entry, job->to_dst));
-    pt_meta(pt, table)->live++;
+    for (uint64_t i = 0; i < pages; i++) {
+        uint64_t entry = pt_load(&entries[i]);
+
+        if (!fmt_is_live(entry))
+            continue;
+        if (!to) {
+            table = dst_table(job, start + job->delta, 1);
+            to = &pt_entries(pt, table)[pt_index(start + job->delta, 1)];
+        }
+        /* A leaf planned to stay as it is: A or D that to_src clears and that was set since stays in the source. */
+        entry = same ? changed(effective(entry, shared), job->to_src) : change_leaf(&entries[i], job->to_src, hardware);
+        pt_store(&to[i], changed(entry, job->to_dst));
+        live++;
+    }
+    if (live > 0)
+        pt_meta(pt, table)->live = (uint16_t)(pt_meta(pt, table)->live + live);
 }
 
-/* Writes the copies of [at, stop) of a source leaf, which was `entry` before it changed. */
+/* Writes the copies of [at, stop) of a huge leaf of the source, which was `entry` before it changed. */
 static void write_copies(struct copy_job *job, uint64_t entry, unsigned level, uint64_t at, uint64_t stop)
 {
     const struct pt *pt = job->dst.cursor->pt;
-    unsigned leaf_max = level == 1 ? 1 : dst_leaf_max(job, entry, at, level), run_level;
+    unsigned leaf_max = dst_leaf_max(job, entry, at, level), run_level;
     uint64_t from = at + job->delta, end = stop + job->delta, offset = at & (pt_slot_size(level) - 1), run_end;
 
-    if (level == 1) {
-        write_copy(job, entry, from);
-        return;
-    }
     while (from < end) {
         for (run_end = next_run(from, end, leaf_max, &run_level); from < run_end;) {
             uint64_t table = dst_table(job, from, run_level);
@@ -246,13 +286,32 @@ static void write_copies(struct copy_job *job, uint64_t entry, unsigned level, u
     }
 }
 
+/* The table in this slot of the source gets an owner more, in the destination. */
+static void share_table(struct copy_job *job, pt_entry *slot, uint64_t entry, unsigned level, uint64_t at)
+{
+    const struct pt *pt = job->dst.cursor->pt;
+    uint64_t table = dst_table(job, at + job->delta, level), shared = fmt_address(entry);
+
+    share_entry(job->src.cursor->pt, slot, entry);
+    add_owner(pt, shared);
+    pt_store(&pt_entries(pt, table)[pt_index(at + job->delta, level)], fmt_table(shared) & ~FMT_W);
+    pt_meta(pt, table)->live++;
+}
+
 /* Cannot fail. */
-static void commit_copy(struct copy_job *job, uint64_t table, unsigned level, uint64_t start, uint64_t end)
+static void commit_copy(struct copy_job *job, uint64_t table, unsigned level, uint64_t start, uint64_t end, bool shared)
 {
     const struct pt *pt = job->src.cursor->pt;
     pt_entry *entries = pt_entries(pt, table);
     bool hardware = hardware_writes(pt);
 
+    if (level == 1) {
+        for (uint64_t at = start, stop; at < end; at = stop) {
+            stop = pt_min(end, pt_slot_end(at + job->delta, 2) - job->delta);
+            commit_copy_pages(job, &entries[pt_index(at, 1)], at, stop, hardware, shared);
+        }
+        return;
+    }
     FOR_EACH_SLOT(at, stop, start, end, level)
     {
         pt_entry *slot = &entries[pt_index(at, level)];
@@ -260,20 +319,17 @@ static void commit_copy(struct copy_job *job, uint64_t table, unsigned level, ui
 
         if (!fmt_is_live(entry))
             continue;
-        if (!fmt_is_leaf(entry, level)) {
-            commit_copy(job, fmt_address(entry), level - 1, at, stop);
-            continue;
-        }
-        if (!job->same_src && is_whole_slot(at, stop, level)) {
-            entry = change_leaf(slot, job->to_src, hardware);
+        if (is_shared_whole(job, entry, level, at, stop)) {
+            share_table(job, slot, entry, level, at);
+        } else if (!fmt_is_leaf(entry, level)) {
+            commit_copy(job, fmt_address(entry), level - 1, at, stop, shared || fmt_is_shared(entry));
+        } else if (!job->same_src && !shared && is_whole_slot(at, stop, level)) {
+            write_copies(job, change_leaf(slot, job->to_src, hardware), level, at, stop);
         } else if (!job->same_src && is_planned(&job->src, at, level)) {
-            commit_copy(job, split_leaf(&job->src, slot, at, level), level - 1, at, stop);
-            continue;
+            commit_copy(job, split_leaf(&job->src, slot, at, level), level - 1, at, stop, false);
         } else {
-            /* Planned to stay as it is. A or D that to_src clears and that was set since then stays in the source. */
-            entry = changed(entry, job->to_src);
+            write_copies(job, changed(effective(entry, shared), job->to_src), level, at, stop);
         }
-        write_copies(job, entry, level, at, stop);
     }
 }
 
@@ -288,25 +344,46 @@ static enum pt_status make_copy_room(struct copy_job *job)
     return make_room(&job->dst, dst_leaf_max(job, entry, src->start, src->level));
 }
 
+/* When both sides are one tree, they may need the same shared tables: then the source has made them its own before the
+ * destination counts, and they stay so if that fails. */
+static enum pt_status acquire_both(struct copy_job *job)
+{
+    enum pt_status status = acquire(&job->src);
+
+    if (status != PT_OK)
+        return status;
+    if (job->src.cursor->pt == job->dst.cursor->pt)
+        own_tables(&job->src);
+    status = acquire(&job->dst);
+    if (status != PT_OK)
+        release(&job->src);
+    return status;
+}
+
 static enum pt_status prepare_copy(struct copy_job *job)
 {
-    const struct operation *dst = &job->dst, *src = &job->src;
+    struct operation *dst = &job->dst, *src = &job->src;
     enum pt_status status = make_copy_room(job);
 
     if (status != PT_OK)
         return status;
     if (!is_unmapped(dst->cursor->pt, dst->root, dst->level, dst->start, dst->end))
         return PT_EOCCUPIED;
-    status = plan_copy(job, src->root, src->level, src->start, src->end);
-    if (status == PT_OK)
-        status = acquire(&job->dst);
-    if (status == PT_OK)
-        status = acquire(&job->src);
+    status = plan_copy(job, src->root, src->level, src->start, src->end, false);
+    if (status != PT_OK)
+        return status;
+    job->same_src = !job->any_changed;
+    dst->need = NEED_EDGES;
+    src->need = job->any_changed ? NEED_CHANGED : NEED_NONE;
+    src->change = job->to_src;
+    status = acquire_both(job);
     if (status != PT_OK)
         return status;
     status = get_copies(job);
-    if (status != PT_OK)
-        unget_splits(&job->src, job->src.nsplits);
+    if (status != PT_OK) {
+        release(dst);
+        release(src);
+    }
     return status;
 }
 
@@ -322,38 +399,67 @@ static enum pt_status begin_copy(const struct pt_cursor *dst, const struct pt_cu
         return status;
     if (!change_allowed(to_dst) || !change_allowed(to_src))
         return PT_EINVAL;
-    if (dst->pt == src->pt && (dst->owner != src->owner || (dst->start < src->end && src->start < dst->end)))
+    if (dst->pt == src->pt && (dst->holder != src->holder || (dst->start < src->end && src->start < dst->end)))
         return PT_EINVAL;
     return PT_OK;
+}
+
+static enum pt_status run_copy(struct copy_job *job, struct pt_cursor *dst, struct pt_cursor *src, uint64_t length)
+{
+    struct operation *from = &job->src;
+    enum pt_status status = settle(from, src, src->at, src->at + length);
+
+    if (status != PT_OK)
+        return status;
+    status = settle(&job->dst, dst, dst->at, dst->at + length);
+    if (status != PT_OK) {
+        finish(from);
+        return status;
+    }
+    status = prepare_copy(job);
+    if (status == PT_OK) {
+        own_tables(from);
+        own_tables(&job->dst);
+        if (job->any_changed)
+            gather_range(src->gather, from->start, from->end);
+        commit_copy(job, from->root, from->level, from->start, from->end, false);
+        src->at += length;
+        dst->at += length;
+    }
+    finish(&job->dst);
+    finish(from);
+    return status;
 }
 
 enum pt_status PT_FN(cursor_copy_from)(struct pt_cursor *dst, struct pt_cursor *src, uint64_t length,
                                        struct pt_change to_dst, struct pt_change to_src)
 {
     struct copy_job job = {.to_dst = fmt_change(to_dst), .to_src = fmt_change(to_src), .delta = dst->at - src->at};
-    const struct operation *from = &job.src;
     enum pt_status status = begin_copy(dst, src, length, to_dst, to_src);
+
+    return status == PT_OK ? run_copy(&job, dst, src, length) : status;
+}
+
+/* Do two trees draw on the same tables and frames, with the same hooks, so that either may free what they share? */
+static bool can_share(const struct pt_config *a, const struct pt_config *b)
+{
+    return a->alloc_table == b->alloc_table && a->free_table == b->free_table && a->frame_get == b->frame_get &&
+           a->frame_put == b->frame_put && a->entries_offset == b->entries_offset && a->meta_base == b->meta_base &&
+           a->pa_base == b->pa_base && a->meta_stride == b->meta_stride && a->maxphyaddr == b->maxphyaddr &&
+           a->caps == b->caps;
+}
+
+enum pt_status PT_FN(cursor_share_from)(struct pt_cursor *dst, struct pt_cursor *src, uint64_t length)
+{
+    const struct pt_change no_write = {.clear = PT_W};
+    struct copy_job job = {.to_dst = lose_write, .to_src = lose_write, .delta = dst->at - src->at, .share = true};
+    enum pt_status status = begin_copy(dst, src, length, no_write, no_write);
 
     if (status != PT_OK)
         return status;
-    status = settle(&job.src, src, src->at, src->at + length);
-    if (status != PT_OK)
-        return status;
-    status = settle(&job.dst, dst, dst->at, dst->at + length);
-    if (status != PT_OK) {
-        finish(&job.src);
-        return status;
-    }
-    status = prepare_copy(&job);
-    job.same_src = !job.any_changed;
-    if (status == PT_OK) {
-        commit_copy(&job, from->root, from->level, from->start, from->end);
-        if (job.any_changed)
-            gather_range(src->gather, from->start, from->end);
-        src->at += length;
-        dst->at += length;
-    }
-    finish(&job.dst);
-    finish(&job.src);
-    return status;
+    if (!can_share(&dst->pt->config, &src->pt->config))
+        return PT_EINVAL;
+    widen(src, length);
+    widen(dst, length);
+    return run_copy(&job, dst, src, length);
 }

@@ -7,30 +7,6 @@ struct map_job {
     pt_prop prop;
 };
 
-static unsigned highest_leaf(const struct pt *pt)
-{
-    if ((pt->config.caps & PT_CAP_2M) == 0)
-        return 1;
-    return (pt->config.caps & PT_CAP_1G) ? 3 : 2;
-}
-
-/* Can these properties be a leaf of this tree? */
-static bool prop_allowed(const struct pt *pt, pt_prop prop)
-{
-    if ((prop & ~PT_ALL) || (prop & FMT_ABSENT) || !fmt_memory_type_exists(prop))
-        return false;
-    if ((prop & PT_TRACKED) && !pt->config.frame_get)
-        return false;
-    return fmt_rights_allowed(fmt_leaf(0, 1, prop), pt->config.caps);
-}
-
-static bool hpa_allowed(const struct pt *pt, uint64_t hpa, uint64_t length)
-{
-    uint64_t limit = (uint64_t)1 << pt->config.maxphyaddr;
-
-    return pt_aligned(hpa, 1) && length <= limit && hpa <= limit - length;
-}
-
 /* Tables that mapping [start, end), inside one slot of this level that is a hole, takes. */
 static uint64_t tables_for_hole(uint64_t start, uint64_t end, unsigned level, unsigned leaf_max)
 {
@@ -145,6 +121,7 @@ static enum pt_status run_map(struct pt_cursor *cursor, uint64_t hpa, uint64_t l
     status = make_room(op, leaf_max);
     if (status == PT_OK && !is_unmapped(cursor->pt, op->root, op->level, op->start, op->end))
         status = PT_EOCCUPIED;
+    op->need = NEED_EDGES;
     if (status == PT_OK) {
         op->tables_needed = missing_tables(&job, op->root, op->level, op->start, op->end);
         status = acquire(op);
@@ -153,10 +130,12 @@ static enum pt_status run_map(struct pt_cursor *cursor, uint64_t hpa, uint64_t l
         counted = count_runs(&job, op->end, true);
         if (counted < op->end) {
             count_runs(&job, counted, false);
+            release(op);
             status = PT_EFRAME;
         }
     }
     if (status == PT_OK) {
+        own_tables(op);
         commit_map(&job, op->root, op->level, op->start, op->end);
         cursor->at = op->end;
     }
@@ -180,7 +159,7 @@ enum pt_status PT_FN(cursor_map)(struct pt_cursor *cursor, uint64_t hpa, unsigne
         return status;
     if (!prop_allowed(cursor->pt, prop) || !pt_aligned(hpa | cursor->at, level) || !hpa_allowed(cursor->pt, hpa, size))
         return PT_EINVAL;
-    if (level > 1 || cursor->level > 1 || !is_inside(cursor->at, cursor->at + size, cursor->where, 1))
+    if (level > 1 || cursor->level > 1 || cursor->shared || !is_inside(cursor->at, cursor->at + size, cursor->where, 1))
         return run_map(cursor, hpa, size, prop, level);
     /* The common case: the path already ends in the table where the leaf goes. */
     slot = path_entry(cursor, cursor->at);

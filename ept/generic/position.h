@@ -1,9 +1,12 @@
-/* Where a cursor is: claiming a range, moving down and up the tree, and giving the range back. Implements the protocol
+/* Where a cursor is: moving down and up the tree, and what it finds there. Implements the "moving" part of the protocol
  * of ept/lock.h; the rest of the generic code moves only through these functions.
  *
- * cursor->path[] holds the tables from `top` (the covering table) down to `level`, all locked; the tables above top are
- * recorded but not locked: they cannot go away, because each has the next one in it. The path is a cache: it need not
- * contain the position, and operations move it to where they work. */
+ * cursor->path[] holds the tables from `top` (the covering table) down to `level`, locked but for those that are
+ * shared; the tables above top are recorded but not locked: they cannot go away, because each has the next one in it.
+ * The path is a cache: it need not contain the position, and operations move it to where they work.
+ *
+ * Shared tables (own.h) do not change while this tree owns them, so the path goes through them without locks: then
+ * `shared` is the level of the table whose entry leads into them. */
 
 /* Would the range be all of this table? */
 static bool is_whole_table(uint64_t start, uint64_t end, unsigned level)
@@ -22,17 +25,35 @@ static pt_entry *path_entry(const struct pt_cursor *cursor, uint64_t address)
     return &pt_entries(cursor->pt, cursor->path[cursor->level])[pt_index(address, cursor->level)];
 }
 
-/* Locks the table in this slot of a table that the cursor holds, at `level`. Answers its pa, or 0 and false when the
- * slot holds none (any more). */
+/* Does an entry of this level point at a table of this tree alone? */
+static bool is_own_table(uint64_t entry, unsigned level)
+{
+    return fmt_is_live(entry) && !fmt_is_leaf(entry, level) && !fmt_is_shared(entry);
+}
+
+/* Does it point at a table? */
+static bool is_table(uint64_t entry, unsigned level)
+{
+    return fmt_is_live(entry) && !fmt_is_leaf(entry, level);
+}
+
+/* An entry with the rights that the walk to it leaves: a leaf (or table) below a shared entry has no W. */
+static uint64_t effective(uint64_t entry, bool shared)
+{
+    return shared ? entry & ~FMT_W : entry;
+}
+
+/* Locks the table in this slot of a table that the cursor holds, at `level`. Answers its pa, or false when the slot
+ * holds none (any more), or a shared one. */
 static bool lock_slot(struct pt_cursor *cursor, pt_entry *slot, unsigned level, uint64_t *pa)
 {
     for (;;) {
         uint64_t entry = pt_load(slot);
 
-        if (!fmt_is_live(entry) || fmt_is_leaf(entry, level))
+        if (!is_own_table(entry, level))
             return false;
         *pa = fmt_address(entry);
-        if (pt_lock_child(cursor->pt, pt_meta(cursor->pt, *pa), cursor->owner))
+        if (pt_lock_child(cursor->pt, pt_meta(cursor->pt, *pa), cursor->holder))
             return true;
     }
 }
@@ -45,7 +66,7 @@ static void unlink_table(struct pt_cursor *cursor, uint64_t parent, pt_entry *sl
     gather_range(cursor->gather, pt_slot_start(address, level), pt_slot_end(address, level));
 }
 
-/* One step down, towards `address`. False: there is no table in its slot. */
+/* One step down, towards `address`. False: there is no table in its slot, or a shared one. */
 static bool descend(struct pt_cursor *cursor, uint64_t address)
 {
     uint64_t pa;
@@ -58,13 +79,37 @@ static bool descend(struct pt_cursor *cursor, uint64_t address)
     return true;
 }
 
-/* One step up, below the top. An empty table is removed on leaving it, unless another cursor of this owner is in it. */
+/* The same for looking only: goes into shared tables too. */
+static bool descend_to_look(struct pt_cursor *cursor, uint64_t address)
+{
+    uint64_t entry;
+
+    if (!cursor->shared && descend(cursor, address))
+        return true;
+    entry = pt_follow(path_entry(cursor, address));
+    if (!is_table(entry, cursor->level))
+        return false;
+    if (!cursor->shared)
+        cursor->shared = cursor->level;
+    cursor->level--;
+    cursor->path[cursor->level] = fmt_address(entry);
+    cursor->where = address;
+    return true;
+}
+
+/* One step up, below the top. An empty table is removed on leaving it, unless another cursor of this holder is in it.
+ */
 static void ascend(struct pt_cursor *cursor)
 {
     uint64_t pa = cursor->path[cursor->level];
     struct pt_table *table = pt_meta(cursor->pt, pa);
 
     cursor->level++;
+    if (cursor->shared) {
+        if (cursor->level == cursor->shared)
+            cursor->shared = 0;
+        return;
+    }
     if (table->live > 0 || table->depth > 1) {
         pt_unlock(table);
         return;
@@ -74,33 +119,24 @@ static void ascend(struct pt_cursor *cursor)
         gather_table(cursor->gather, pa);
 }
 
-/* Makes the parent of the covering table the new top, to remove the covering table, which is empty. Waits until the
- * parent is free or lent. See rule 3 of ept/lock.h. */
-static void climb(struct pt_cursor *cursor)
+/* Back to the lowest table of this tree alone. Every operation begins with this when it looks from where the path ends:
+ * another cursor of this holder may have replaced shared tables since. */
+static void leave_shared(struct pt_cursor *cursor)
 {
-    struct pt_table *table = pt_meta(cursor->pt, cursor->path[cursor->top]);
-    struct pt_table *parent = pt_meta(cursor->pt, cursor->path[cursor->top + 1]);
-
-    while (!pt_try_lock(parent, cursor->owner)) {
-        if (pt_is_lent(table)) {
-            cursor->husk = cursor->path[cursor->top];
-            cursor->has_husk = true;
-            break;
-        }
-        pt_relax(cursor->pt);
-    }
-    cursor->top++;
+    while (cursor->shared)
+        ascend(cursor);
 }
 
 /* Moves up until the path's lowest table contains [start, end) as a proper part, if the claim lets it. */
 static void ascend_to(struct pt_cursor *cursor, uint64_t start, uint64_t end)
 {
+    leave_shared(cursor);
     while (cursor->level < cursor->top &&
            (!is_inside(start, end, cursor->where, cursor->level) || is_whole_table(start, end, cursor->level)))
         ascend(cursor);
 }
 
-/* Moves to the lowest table that contains [start, end) as a proper part. */
+/* Moves to the lowest table of this tree alone that contains [start, end) as a proper part. */
 static void locate(struct pt_cursor *cursor, uint64_t start, uint64_t end)
 {
     ascend_to(cursor, start, end);
@@ -114,100 +150,25 @@ static uint64_t locate_entry(struct pt_cursor *cursor, uint64_t address)
 {
     while (cursor->level < cursor->top && !is_inside(address, address + 1, cursor->where, cursor->level))
         ascend(cursor);
-    while (descend(cursor, address))
+    while (cursor->level > 1 && descend_to_look(cursor, address))
         ;
-    return pt_load(path_entry(cursor, address));
+    return effective(pt_load(path_entry(cursor, address)), cursor->shared != 0);
 }
 
-/* From the top, which is locked, hand over hand down to the covering table. */
-static void descend_to_covering(struct pt_cursor *cursor)
+/* What the slot of `level` around `at` holds, for one who stands at `stands`. */
+static void fill_item(uint64_t stands, uint64_t entry, unsigned level, uint64_t at, struct pt_item *item)
 {
-    while (cursor->level > 1 && is_inside(cursor->start, cursor->end, cursor->start, cursor->level - 1u) &&
-           descend(cursor, cursor->start)) {
-        pt_unlock(pt_meta(cursor->pt, cursor->path[cursor->top]));
-        cursor->top = cursor->level;
-    }
-}
+    uint64_t size = pt_slot_size(level);
+    bool live = fmt_is_live(entry);
 
-enum pt_status PT_FN(cursor_init)(struct pt_cursor *cursor, struct pt *pt, uint64_t start, uint64_t length,
-                                  enum pt_mode mode, struct pt_gather *gather)
-{
-    *cursor = (struct pt_cursor){0};
-    if (!gather || gather->pt != pt || length == 0 || !pt_aligned(start | length, 1) || mode > PT_WRITE)
-        return PT_EINVAL;
-    if (length > pt->size || start > pt->size - length)
-        return PT_ERANGE;
-    cursor->pt = pt;
-    cursor->gather = gather;
-    cursor->owner = (uintptr_t)gather;
-    cursor->start = cursor->at = cursor->where = start;
-    cursor->end = start + length;
-    cursor->writes = mode == PT_WRITE;
-    cursor->top = cursor->level = (uint8_t)pt->config.levels;
-    cursor->path[cursor->top] = pt->root;
-    pt_lock_root(pt, pt_meta(pt, pt->root), cursor->owner);
-    descend_to_covering(cursor);
-    return PT_OK;
-}
-
-enum pt_status PT_FN(cursor_init_inside)(struct pt_cursor *cursor, struct pt_cursor *outer, uint64_t start,
-                                         uint64_t length)
-{
-    *cursor = (struct pt_cursor){0};
-    if (outer->top == 0)
-        return PT_EMODE;
-    if (length == 0 || !pt_aligned(start | length, 1))
-        return PT_EINVAL;
-    if (start < outer->start || start > outer->end || length > outer->end - start)
-        return PT_ERANGE;
-    while (outer->level < outer->top)
-        ascend(outer);
-    *cursor = *outer;
-    cursor->start = cursor->at = cursor->where = start;
-    cursor->end = start + length;
-    cursor->has_husk = false;
-    cursor->level = cursor->top;
-    pt_try_lock(pt_meta(cursor->pt, cursor->path[cursor->top]), cursor->owner);
-    descend_to_covering(cursor);
-    return PT_OK;
-}
-
-void PT_FN(cursor_end)(struct pt_cursor *cursor)
-{
-    const struct pt *pt = cursor->pt;
-    struct pt_table *table;
-
-    if (cursor->top == 0)
-        return;
-    for (;;) {
-        while (cursor->level < cursor->top)
-            ascend(cursor);
-        table = pt_meta(pt, cursor->path[cursor->top]);
-        /* A borrowed table is its holder's to remove. */
-        if (cursor->has_husk || cursor->top == pt->config.levels || table->live > 0 || table->depth > 1)
-            break;
-        climb(cursor);
-    }
-    if (cursor->has_husk) {
-        pt_retire(pt, pt_meta(pt, cursor->husk));
-        gather_table(cursor->gather, cursor->husk);
-    } else {
-        pt_unlock(table);
-    }
-    cursor->top = 0;
-}
-
-/* What the slot of `level` around the position holds. */
-static void fill_item(const struct pt_cursor *cursor, uint64_t entry, unsigned level, uint64_t at, struct pt_item *item)
-{
-    *item = (struct pt_item){.kind = PT_HOLE, .level = level, .start = pt_slot_start(at, level), .at = cursor->at};
-    item->length = pt_slot_size(level);
-    if (!fmt_is_live(entry))
-        return;
-    item->kind = PT_LEAF;
-    item->hpa = fmt_address(entry);
-    item->prop = fmt_prop(entry);
-    item->frames = item->length >> PT_PAGE_SHIFT;
+    item->kind = live ? PT_LEAF : PT_HOLE;
+    item->level = level;
+    item->start = pt_slot_start(at, level);
+    item->length = size;
+    item->at = stands;
+    item->hpa = live ? fmt_address(entry) : 0;
+    item->frames = live ? size >> PT_PAGE_SHIFT : 0;
+    item->prop = live ? fmt_prop(entry) : 0;
 }
 
 /* Is [at, at + length) a range this cursor may work on? Every operation begins with this. */
@@ -228,8 +189,9 @@ enum pt_status PT_FN(cursor_query)(struct pt_cursor *cursor, struct pt_item *ite
         return PT_EMODE;
     if (cursor->at == cursor->end)
         return PT_END;
+    leave_shared(cursor);
     entry = locate_entry(cursor, cursor->at);
-    fill_item(cursor, entry, cursor->level, cursor->at, item);
+    fill_item(cursor->at, entry, cursor->level, cursor->at, item);
     return PT_OK;
 }
 
@@ -239,6 +201,7 @@ enum pt_status PT_FN(cursor_next)(struct pt_cursor *cursor)
         return PT_EMODE;
     if (cursor->at == cursor->end)
         return PT_END;
+    leave_shared(cursor);
     locate_entry(cursor, cursor->at);
     cursor->at = pt_min(pt_slot_end(cursor->at, cursor->level), cursor->end);
     return PT_OK;
@@ -261,6 +224,7 @@ static bool find_leaf(struct pt_cursor *cursor, uint64_t from, uint64_t end, uin
 {
     uint64_t address = from;
 
+    leave_shared(cursor);
     while (address < end) {
         *entry = locate_entry(cursor, address);
         if (fmt_is_live(*entry)) {
@@ -289,6 +253,6 @@ enum pt_status PT_FN(cursor_find_next)(struct pt_cursor *cursor, uint64_t length
         return PT_END;
     }
     cursor->at = found;
-    fill_item(cursor, entry, cursor->level, found, item);
+    fill_item(found, entry, cursor->level, found, item);
     return PT_OK;
 }

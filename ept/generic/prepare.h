@@ -1,6 +1,6 @@
 /* Prepare, then commit: what an operation collects before it changes anything, so that from then on it cannot fail.
- * Order: settle (other cursors are out of the range), plan (check, count tables and splits), acquire, commit, finish.
- */
+ * Order: settle (other cursors are out of the range), plan (check, count tables and splits), acquire, own (own.h),
+ * commit, finish. */
 
 /* Splits one operation can need: two edges of its range, twice on source and destination, each through at most two
  * levels of huge leaves. */
@@ -22,6 +22,13 @@ struct planned_split {
     bool tracked;
 };
 
+/* What an operation does to tables that it shares with others, and so which of them it needs for itself. See own.h. */
+enum need {
+    NEED_NONE,   /* it only looks */
+    NEED_EDGES,  /* it fills holes, or removes: tables partly inside the range; others are given up whole */
+    NEED_CHANGED /* it changes leaves: tables with leaves that change */
+};
+
 struct operation {
     struct pt_cursor *cursor;
     uint64_t start, end;
@@ -29,6 +36,10 @@ struct operation {
     unsigned level; /* of that table */
     uint64_t tables_needed;
     struct pt_spares spares;
+    enum need need;
+    struct fmt_change change; /* for NEED_CHANGED */
+    bool meets_shared;        /* some shared tables become its own before the commit, */
+    uint64_t tables_shared;   /* so many of them by copying */
     unsigned nheld, nsplits;
     struct held_table held[MAX_HELD];
     struct planned_split splits[MAX_SPLITS];
@@ -45,10 +56,25 @@ static bool is_whole_slot(uint64_t at, uint64_t stop, unsigned level)
     return stop - at == pt_slot_size(level);
 }
 
-/* Waits until no other owner is in any table below this one, in [start, end). Tables wholly inside need no lock after
- * that: everybody else has to pass a table that we hold. Those partly inside stay locked until finish(), because a
- * cursor in their other part may climb into them. A table that a borrower left empty is removed. False: another cursor
- * of this owner has claimed part of the range. */
+/* Unlinks a table that is empty and in which nobody is. */
+static void remove_table(struct pt_cursor *cursor, uint64_t parent, pt_entry *slot, uint64_t address, unsigned level)
+{
+    uint64_t pa = fmt_address(pt_load(slot));
+
+    unlink_table(cursor, parent, slot, address, level);
+    gather_table(cursor->gather, pa);
+}
+
+/* Is this the slot of a table of pages in which nobody is, so that there is nothing to lock? */
+static bool is_free_page_table(const struct pt *pt, uint64_t entry, unsigned level)
+{
+    return level == 2 && is_own_table(entry, 2) && pt_is_free(pt_meta(pt, fmt_address(entry)), 0);
+}
+
+/* Waits until no other holder is in any table below this one, in [start, end). Tables wholly inside need no lock after
+ * that: who comes later finds a table above held. Those partly inside stay locked until finish(), because a cursor in
+ * their other part may climb into them. A table that a borrower left empty is removed. False: another cursor of this
+ * holder has claimed part of the range. */
 static bool settle_below(struct operation *op, uint64_t table, unsigned level, uint64_t start, uint64_t end)
 {
     struct pt_cursor *cursor = op->cursor;
@@ -59,27 +85,31 @@ static bool settle_below(struct operation *op, uint64_t table, unsigned level, u
     FOR_EACH_SLOT(at, stop, start, end, level)
     {
         pt_entry *slot = &entries[pt_index(at, level)];
-        struct pt_table *child;
-        uint64_t pa;
-        bool alone;
+        uint64_t entry = pt_load(slot), pa;
+        bool whole = is_whole_slot(at, stop, level), alone;
 
-        if (!fmt_is_live(pt_load(slot)) || !lock_slot(cursor, slot, level, &pa))
+        if (!fmt_is_live(entry))
             continue;
-        child = pt_meta(cursor->pt, pa);
-        alone = child->depth == 1;
-        if (!is_whole_slot(at, stop, level)) {
+        if (whole && is_free_page_table(cursor->pt, entry, level)) {
+            if (pt_meta(cursor->pt, fmt_address(entry))->live == 0)
+                remove_table(cursor, table, slot, at, level);
+            continue;
+        }
+        if (!lock_slot(cursor, slot, level, &pa))
+            continue;
+        if (!whole) {
             op->held[op->nheld++] = (struct held_table){.pa = pa, .parent = table, .address = at, .level = level};
             if (!settle_below(op, pa, level - 1, at, stop))
                 return false;
             continue;
         }
+        alone = pt_meta(cursor->pt, pa)->depth == 1;
         alone = settle_below(op, pa, level - 1, at, stop) && alone;
-        if (alone && child->live == 0) {
-            unlink_table(cursor, table, slot, at, level);
-            gather_table(cursor->gather, pa);
+        if (alone && pt_meta(cursor->pt, pa)->live == 0) {
+            remove_table(cursor, table, slot, at, level);
             continue;
         }
-        pt_unlock(child);
+        pt_unlock(pt_meta(cursor->pt, pa));
         if (!alone)
             return false;
     }
@@ -96,13 +126,11 @@ static void finish(struct operation *op)
         const struct held_table *held = &op->held[--op->nheld];
         struct pt_table *table = pt_meta(pt, held->pa);
 
-        if (table->live == 0 && table->depth == 1) {
-            unlink_table(cursor, held->parent, &pt_entries(pt, held->parent)[pt_index(held->address, held->level)],
+        if (table->live == 0 && table->depth == 1)
+            remove_table(cursor, held->parent, &pt_entries(pt, held->parent)[pt_index(held->address, held->level)],
                          held->address, held->level);
-            gather_table(cursor->gather, held->pa);
-        } else {
+        else
             pt_unlock(table);
-        }
     }
     pt_spares_free(pt, &op->spares);
 }
@@ -115,6 +143,9 @@ static enum pt_status settle(struct operation *op, struct pt_cursor *cursor, uin
     op->end = end;
     op->tables_needed = 0;
     op->spares = (struct pt_spares){0};
+    op->need = NEED_NONE;
+    op->tables_shared = 0;
+    op->meets_shared = false;
     op->nheld = op->nsplits = 0;
     locate(cursor, start, end);
     op->level = cursor->level;
@@ -171,36 +202,6 @@ static enum pt_status make_room(struct operation *op, unsigned leaf_level)
     return PT_OK;
 }
 
-/* The largest pages for which two addresses that differ by this much are aligned alike. */
-static unsigned fitting_leaf(uint64_t delta, unsigned limit)
-{
-    while (!pt_aligned(delta, limit))
-        limit--;
-    return limit;
-}
-
-/* The run of equal pages with which mapping [at, end) begins, if pages of up to leaf_max fit. */
-static uint64_t next_run(uint64_t at, uint64_t end, unsigned leaf_max, unsigned *level)
-{
-    uint64_t stop;
-
-    for (*level = leaf_max; !pt_aligned(at, *level) || end - at < pt_slot_size(*level);)
-        (*level)--;
-    stop = pt_slot_start(end, *level);
-    return *level < leaf_max ? pt_min(stop, pt_slot_end(at, *level + 1)) : stop;
-}
-
-static bool frame_get(const struct pt *pt, uint64_t hpa, unsigned level, uint64_t count)
-{
-    return pt->config.frame_get(pt->config.ctx, hpa, level, count);
-}
-
-/* For references that were taken but never seen by hardware: no flush needed. */
-static void frame_put(const struct pt *pt, uint64_t hpa, unsigned level, uint64_t count)
-{
-    pt->config.frame_put(pt->config.ctx, hpa, level, count);
-}
-
 /* Drops the references for the first `count` planned splits. */
 static void unget_splits(struct operation *op, unsigned count)
 {
@@ -209,21 +210,16 @@ static void unget_splits(struct operation *op, unsigned count)
             frame_put(op->cursor->pt, op->splits[i].hpa, op->splits[i].level - 1, PT_ENTRIES);
 }
 
-/* Takes everything that was planned: tables, and references for the pieces of tracked leaves. All or nothing. */
-static enum pt_status acquire(struct operation *op)
+/* References for the pieces of every planned split, or false and none. */
+static bool get_splits(struct operation *op)
 {
-    const struct pt *pt = op->cursor->pt;
-
-    if (!pt_spares_fill(pt, &op->spares, op->tables_needed + op->nsplits))
-        return PT_ENOMEM;
     for (unsigned i = 0; i < op->nsplits; i++) {
         const struct planned_split *split = &op->splits[i];
 
-        if (!split->tracked || frame_get(pt, split->hpa, split->level - 1, PT_ENTRIES))
+        if (!split->tracked || frame_get(op->cursor->pt, split->hpa, split->level - 1, PT_ENTRIES))
             continue;
         unget_splits(op, i);
-        pt_spares_free(pt, &op->spares);
-        return PT_EFRAME;
+        return false;
     }
-    return PT_OK;
+    return true;
 }

@@ -49,3 +49,64 @@ static uint64_t split_leaf(struct operation *op, pt_entry *slot, uint64_t addres
                       pt_max(pt_slot_end(start, level), op->end));
     return child;
 }
+
+/* The level of the piece that one step of an operation may have whole, when it stands at `at` inside a leaf of `level`
+ * and must stay before `end`. */
+static unsigned piece_level(uint64_t at, uint64_t end, unsigned level)
+{
+    while (!pt_aligned(at, level) || pt_slot_end(at, level) > end)
+        level--;
+    return level;
+}
+
+/* Makes the way to the leaf in which the path ends, at `at`, this tree's own, splits it until a piece of level `to`
+ * stands alone, and moves the path there. All or nothing. */
+static enum pt_status isolate(struct pt_cursor *cursor, uint64_t at, unsigned to)
+{
+    unsigned level = cursor->level;
+    uint64_t entry = pt_load(path_entry(cursor, at)), start = pt_slot_start(at, to);
+    struct operation op;
+    enum pt_status status;
+
+    if (!cursor->shared && level == to)
+        return PT_OK;
+    status = settle(&op, cursor, start, start + pt_slot_size(to));
+    if (status != PT_OK)
+        return status;
+    op.need = NEED_EDGES;
+    if (level > to)
+        plan_split(&op, entry, level, op.start, op.end);
+    status = acquire(&op);
+    if (status == PT_OK) {
+        own_tables(&op);
+        locate_entry(cursor, at);
+        for (; level > to; level--) {
+            split_leaf(&op, path_entry(cursor, at), at, level);
+            descend(cursor, at);
+        }
+    }
+    finish(&op);
+    return status;
+}
+
+enum pt_status PT_FN(cursor_split)(struct pt_cursor *cursor, unsigned level)
+{
+    uint64_t entry;
+
+    if (cursor->top == 0 || !cursor->writes)
+        return PT_EMODE;
+    if (level == 0 || level > highest_leaf(cursor->pt))
+        return PT_EINVAL;
+    if (cursor->at == cursor->end)
+        return PT_END;
+    leave_shared(cursor);
+    entry = locate_entry(cursor, cursor->at);
+    if (!fmt_is_live(entry))
+        return PT_END;
+    if (cursor->level <= level)
+        return PT_OK;
+    if (pt_slot_start(cursor->at, cursor->level) < cursor->start ||
+        pt_slot_end(cursor->at, cursor->level) > cursor->end)
+        return PT_ERANGE;
+    return isolate(cursor, cursor->at, level);
+}

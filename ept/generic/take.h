@@ -1,29 +1,37 @@
 /* Removing mappings: one leaf, a whole subtree, or a range. */
 
-/* Hands a settled table and all below it to the gather, with the leaves they hold. Answers the 4 KiB units mapped. */
-static uint64_t gather_subtree(struct pt_gather *gather, uint64_t table, unsigned level)
+/* 4 KiB units mapped below a table. */
+static uint64_t count_frames(const struct pt *pt, uint64_t table, unsigned level)
 {
-    pt_entry *entries = pt_entries(gather->pt, table);
+    pt_entry *entries = pt_entries(pt, table);
     uint64_t frames = 0;
 
     if (level == 1)
-        frames = pt_meta(gather->pt, table)->live;
-    for (unsigned i = 0; level > 1 && i < PT_ENTRIES; i++) {
+        return pt_meta(pt, table)->live;
+    for (unsigned i = 0; i < PT_ENTRIES; i++) {
         uint64_t entry = pt_load(&entries[i]);
 
         if (!fmt_is_live(entry))
             continue;
-        if (fmt_is_leaf(entry, level))
-            frames += pt_slot_size(level) >> PT_PAGE_SHIFT;
-        else
-            frames += gather_subtree(gather, fmt_address(entry), level - 1);
+        frames += fmt_is_leaf(entry, level) ? pt_slot_size(level) >> PT_PAGE_SHIFT
+                                            : count_frames(pt, fmt_address(entry), level - 1);
     }
-    gather_table(gather, table);
     return frames;
 }
 
-/* Clears leaves of 4 KiB in one table; answers how many there were. */
-static unsigned clear_pages(struct operation *op, pt_entry *entries, uint64_t count)
+/* What an entry that was removed held goes to the gather; the operation works on [start, end). */
+static void gather_entry(struct pt_gather *gather, uint64_t entry, unsigned level, uint64_t start, uint64_t end)
+{
+    if (is_own_table(entry, level))
+        gather_table(gather, fmt_address(entry));
+    else if (is_table(entry, level))
+        gather_shared(gather, fmt_address(entry), start, end);
+    else if (fmt_is_tracked(entry))
+        gather_frames(gather, fmt_address(entry), level, start, end);
+}
+
+/* Clears leaves of 4 KiB in one table, for an operation on [start, end); answers how many there were. */
+static unsigned clear_pages(struct pt_gather *gather, pt_entry *entries, uint64_t count, uint64_t start, uint64_t end)
 {
     unsigned removed = 0;
 
@@ -35,7 +43,7 @@ static unsigned clear_pages(struct operation *op, pt_entry *entries, uint64_t co
         pt_store(&entries[i], 0);
         removed++;
         if (fmt_is_tracked(entry))
-            gather_frames(op->cursor->gather, fmt_address(entry), 1, op->start, op->end);
+            gather_frames(gather, fmt_address(entry), 1, start, end);
     }
     return removed;
 }
@@ -75,7 +83,7 @@ static void commit_unmap(struct operation *op, uint64_t table, unsigned level, u
     unsigned removed = 0;
 
     if (level == 1) {
-        removed = clear_pages(op, &entries[pt_index(start, 1)], (end - start) >> PT_PAGE_SHIFT);
+        removed = clear_pages(gather, &entries[pt_index(start, 1)], (end - start) >> PT_PAGE_SHIFT, op->start, op->end);
         start = end;
     }
     FOR_EACH_SLOT(at, stop, start, end, level)
@@ -88,10 +96,7 @@ static void commit_unmap(struct operation *op, uint64_t table, unsigned level, u
         if (is_whole_slot(at, stop, level)) {
             pt_store(slot, 0);
             removed++;
-            if (!fmt_is_leaf(entry, level))
-                gather_subtree(gather, fmt_address(entry), level - 1);
-            else if (fmt_is_tracked(entry))
-                gather_frames(gather, fmt_address(entry), level, op->start, op->end);
+            gather_entry(gather, entry, level, op->start, op->end);
         } else if (!fmt_is_leaf(entry, level)) {
             commit_unmap(op, fmt_address(entry), level - 1, at, stop);
         } else {
@@ -101,6 +106,20 @@ static void commit_unmap(struct operation *op, uint64_t table, unsigned level, u
     pt_meta(pt, table)->live = (uint16_t)(pt_meta(pt, table)->live - removed);
 }
 
+/* The common case: the path already ends in the table that holds all of the range. */
+static void unmap_pages(struct pt_cursor *cursor, uint64_t length)
+{
+    pt_entry *entries = path_entry(cursor, cursor->at);
+    struct pt_table *table = pt_meta(cursor->pt, cursor->path[1]);
+    uint64_t end = cursor->at + length, count = length >> PT_PAGE_SHIFT;
+
+    if (!is_empty_run(entries, count)) {
+        gather_range(cursor->gather, cursor->at, end);
+        table->live = (uint16_t)(table->live - clear_pages(cursor->gather, entries, count, cursor->at, end));
+    }
+    cursor->at = end;
+}
+
 enum pt_status PT_FN(cursor_unmap_range)(struct pt_cursor *cursor, uint64_t length)
 {
     struct operation op;
@@ -108,14 +127,20 @@ enum pt_status PT_FN(cursor_unmap_range)(struct pt_cursor *cursor, uint64_t leng
 
     if (status != PT_OK)
         return status;
+    if (cursor->level == 1 && !cursor->shared && is_inside(cursor->at, cursor->at + length, cursor->where, 1)) {
+        unmap_pages(cursor, length);
+        return PT_OK;
+    }
     status = settle(&op, cursor, cursor->at, cursor->at + length);
     if (status != PT_OK)
         return status;
     status = plan_unmap(&op, op.root, op.level, op.start, op.end);
+    op.need = NEED_EDGES;
     if (status == PT_OK)
         status = acquire(&op);
     if (status == PT_OK) {
         gather_range(cursor->gather, op.start, op.end);
+        own_tables(&op);
         commit_unmap(&op, op.root, op.level, op.start, op.end);
     }
     if (status == PT_OK || status == PT_END) {
@@ -131,21 +156,17 @@ static enum pt_status take_leaf(struct pt_cursor *cursor, uint64_t at, uint64_t 
 {
     struct pt_gather *gather = cursor->gather;
     unsigned level = piece_level(at, end, cursor->level);
+    enum pt_status status = isolate(cursor, at, level);
     uint64_t entry;
 
-    if (level < cursor->level) {
-        enum pt_status status = split_down(cursor, at, level);
-
-        if (status != PT_OK)
-            return status;
-    }
+    if (status != PT_OK)
+        return status;
     gather_range(gather, at, at + pt_slot_size(level));
     entry = atomic_exchange_explicit(path_entry(cursor, at), 0, memory_order_acq_rel);
     pt_meta(cursor->pt, cursor->path[level])->live--;
     if (fmt_is_tracked(entry))
         gather_frames(gather, fmt_address(entry), level, at, at + pt_slot_size(level));
-    fill_item(cursor, entry, level, at, item);
-    item->at = at;
+    fill_item(at, entry, level, at, item);
     cursor->at = at + item->length;
     return PT_OK;
 }
@@ -162,6 +183,28 @@ enum pt_status PT_FN(cursor_take_next)(struct pt_cursor *cursor, uint64_t length
         return take_leaf(cursor, at, end, item);
     cursor->at = end;
     return PT_END;
+}
+
+/* Takes the table in the slot that is the operation's range. */
+static void take_table(struct operation *op, struct pt_item *item)
+{
+    struct pt_cursor *cursor = op->cursor;
+    uint64_t entry;
+
+    gather_range(cursor->gather, op->start, op->end);
+    own_tables(op);
+    locate(cursor, op->start, op->end);
+    entry = pt_load(path_entry(cursor, op->start));
+    *item = (struct pt_item){.kind = PT_TABLE,
+                             .level = cursor->level,
+                             .start = op->start,
+                             .length = op->end - op->start,
+                             .at = op->start,
+                             .frames = count_frames(cursor->pt, fmt_address(entry), cursor->level - 1u)};
+    pt_store(path_entry(cursor, op->start), 0);
+    pt_meta(cursor->pt, cursor->path[cursor->level])->live--;
+    gather_entry(cursor->gather, entry, cursor->level, op->start, op->end);
+    cursor->at = op->end;
 }
 
 enum pt_status PT_FN(cursor_take_subtree)(struct pt_cursor *cursor, uint64_t length, struct pt_item *item)
@@ -188,14 +231,10 @@ enum pt_status PT_FN(cursor_take_subtree)(struct pt_cursor *cursor, uint64_t len
     status = settle(&op, cursor, start, pt_slot_end(at, level));
     if (status != PT_OK)
         return status;
-    entry = pt_load(path_entry(cursor, start));
-    gather_range(cursor->gather, op.start, op.end);
-    pt_store(path_entry(cursor, start), 0);
-    pt_meta(cursor->pt, op.root)->live--;
-    *item =
-        (struct pt_item){.kind = PT_TABLE, .level = level, .start = start, .length = op.end - op.start, .at = start};
-    item->frames = gather_subtree(cursor->gather, fmt_address(entry), level - 1);
-    cursor->at = op.end;
+    op.need = NEED_EDGES;
+    status = acquire(&op);
+    if (status == PT_OK)
+        take_table(&op, item);
     finish(&op);
-    return PT_OK;
+    return status;
 }

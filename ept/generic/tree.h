@@ -3,6 +3,7 @@
 static bool config_allowed(const struct pt_config *config)
 {
     return config->alloc_table && config->free_table && !config->frame_get == !config->frame_put && config->meta_base &&
+           !config->read_begin == !config->read_end && !config->read_begin == !config->quiesce &&
            config->meta_stride >= sizeof(struct pt_table) && config->meta_stride % _Alignof(struct pt_table) == 0 &&
            (config->levels == 4 || config->levels == 5) && config->maxphyaddr >= 32 && config->maxphyaddr <= 52;
 }
@@ -27,23 +28,25 @@ void PT_FN(destroy)(struct pt *pt)
 
     PT_FN(gather_init)(&gather, pt);
     gather_range(&gather, 0, pt->size);
-    gather_subtree(&gather, pt->root, pt->config.levels);
+    gather_table(&gather, pt->root);
     PT_FN(gather_sync)(&gather);
 }
 
-static void count_table(const struct pt *pt, uint64_t table, unsigned level, struct pt_statistics *statistics)
+static void count_table(const struct pt *pt, uint64_t table, unsigned level, bool shared,
+                        struct pt_statistics *statistics)
 {
     pt_entry *entries = pt_entries(pt, table);
     uint64_t leaves = 0, tracked = 0;
 
     statistics->tables[level]++;
+    statistics->shared += shared;
     for (unsigned i = 0; i < PT_ENTRIES; i++) {
         uint64_t entry = pt_load(&entries[i]);
 
         if (!fmt_is_live(entry))
             continue;
         if (!fmt_is_leaf(entry, level)) {
-            count_table(pt, fmt_address(entry), level - 1, statistics);
+            count_table(pt, fmt_address(entry), level - 1, shared || fmt_is_shared(entry), statistics);
             continue;
         }
         leaves++;
@@ -65,7 +68,7 @@ void PT_FN(count)(struct pt *pt, struct pt_statistics *statistics)
     /* The whole tree: neither can fail. */
     if (PT_FN(cursor_init)(&cursor, pt, 0, pt->size, PT_READ, &gather) == PT_OK) {
         if (settle(&op, &cursor, 0, pt->size) == PT_OK) {
-            count_table(pt, pt->root, pt->config.levels, statistics);
+            count_table(pt, pt->root, pt->config.levels, false, statistics);
             finish(&op);
         }
         PT_FN(cursor_end)(&cursor);

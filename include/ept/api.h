@@ -25,8 +25,10 @@ void PT_FN(destroy)(struct pt *pt);
 /* Empty gather for cursors of this tree. It must be synced before it goes away. */
 void PT_FN(gather_init)(struct pt_gather *gather, struct pt *pt);
 
-/* Calls the flush hook if anything needs it, then puts frames and frees tables. Allowed with cursors open; the library
- * calls it by itself when the gather is full. */
+/* Calls the flush hook if anything needs it, then, if something waits to be released, quiesce; then puts frames and
+ * frees tables. Allowed with cursors open, but not inside a read-side section; the library calls it by itself when the
+ * gather is full. What another thread may do with the range as soon as the cursor has ended must not come before the
+ * flush: where that matters, sync first, then end the cursor. */
 void PT_FN(gather_sync)(struct pt_gather *gather);
 
 /* --- Cursors ---------------------------------------------------------------------------------------------------- */
@@ -34,7 +36,8 @@ void PT_FN(gather_sync)(struct pt_gather *gather);
 /* Claims [start, start + length) and stands at start. Waits while another owner's cursor holds the table needed. Every
  * other cursor that overlaps waits, here or when it first comes to this range, until cursor_end. A reader needs a
  * gather too: it may be the one to remove a table that another cursor emptied. PT_EINVAL: misaligned or empty range, or
- * a gather of another tree or none; PT_ERANGE: beyond the address space. After an error there is nothing to end. */
+ * a gather of another tree or none; PT_ERANGE: beyond the address space. After an error there is nothing to end. Not
+ * inside a read-side section: it may wait for a cursor whose holder waits for that section to end. */
 PT_CHECKED enum pt_status PT_FN(cursor_init)(struct pt_cursor *cursor, struct pt *pt, uint64_t start, uint64_t length,
                                              enum pt_mode mode, struct pt_gather *gather);
 
@@ -108,15 +111,33 @@ PT_CHECKED enum pt_status PT_FN(cursor_unmap_range)(struct pt_cursor *cursor, ui
 PT_CHECKED enum pt_status PT_FN(cursor_copy_from)(struct pt_cursor *dst, struct pt_cursor *src, uint64_t length,
                                                   struct pt_change to_dst, struct pt_change to_src);
 
+/* As copy_from with to_dst and to_src that clear PT_W, in its answers too, but where both sides are aligned alike,
+ * whole tables inside the range are shared copy-on-write rather than copied: the entries of both sides that point at
+ * the table lose W, the table gets an owner more, no leaf is touched. What lies below then has no W on either side,
+ * since rights are ANDed along the walk; whoever changes something there first gets a copy of the tables on the way,
+ * and the last owner gets the tables back without copying. Shared leaves hold one reference however many owners their
+ * table has. Sync the gather of src before a processor may run with dst: until the flush src's processors may still
+ * write. src must be a PT_WRITE cursor. PT_EINVAL also if the trees have not the same tables, frames and hooks for them
+ * (their ctx may differ, but must draw on the same), maxphyaddr and caps. */
+PT_CHECKED enum pt_status PT_FN(cursor_share_from)(struct pt_cursor *dst, struct pt_cursor *src, uint64_t length);
+
+/* --- Page sizes ------------------------------------------------------------------------------------------------- */
+
+/* Splits the leaf the cursor stands in until the piece there is of this level, or smaller already; each piece keeps A,
+ * D and all properties. The cursor stays. PT_END: it stands in a hole, or is depleted; PT_EINVAL: no such level of
+ * leaves; PT_ERANGE: the leaf reaches beyond the claim. */
+PT_CHECKED enum pt_status PT_FN(cursor_split)(struct pt_cursor *cursor, unsigned level);
+
 /* --- Looking at a whole tree ------------------------------------------------------------------------------------ */
 /* These claim the whole tree for reading while they run. */
 
 /* Counts tables and leaves by level. */
 void PT_FN(count)(struct pt *pt, struct pt_statistics *statistics);
 
-/* Verifies every invariant of the tree: entry counts, levels, software present bits, alignment, nothing reserved or
- * refused, no empty table but the root. PT_ECORRUPT: `fault` says what and where. `leaf` may be NULL. Only for a tree
- * on which no other cursor is open: tables may be empty while a cursor holds them. */
+/* Verifies every invariant of the tree: entry counts, levels, owners, no W on the way to a shared table, software
+ * present bits, alignment, nothing reserved or refused, no empty table but the root. PT_ECORRUPT: `fault` says what and
+ * where. `leaf` may be NULL. Only for a tree on which no other cursor is open: tables may be empty while a cursor holds
+ * them. */
 PT_CHECKED enum pt_status PT_FN(check)(struct pt *pt, pt_leaf_fn leaf, void *ctx, struct pt_fault *fault);
 
 /* Prints the mappings, merged into runs, in address order. */

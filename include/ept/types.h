@@ -40,6 +40,7 @@ enum pt_status {
     PT_EOCCUPIED, /* the destination holds a mapping */
     PT_EFRAME,    /* frame_get refused */
     PT_EMODE,     /* the cursor is for reading only, or it has ended */
+    PT_EUNEQUAL,  /* collapse: the leaves are not the pieces of one */
     PT_ECORRUPT,  /* check: an invariant does not hold */
 };
 
@@ -82,10 +83,11 @@ struct pt_range {
 
 /* Bookkeeping for one table, at a constant stride from the metadata base (or inside a kernel's page struct). */
 struct pt_table {
-    _Atomic uintptr_t owner; /* who holds the lock; 0: nobody. See ept/lock.h. */
-    uint64_t next;           /* pa of the next table while on a list of the library's; owned by the list */
-    uint16_t depth;          /* how often the owner holds it; by the owner */
-    uint16_t live;           /* entries that are leaves or tables; by whoever holds the table */
+    _Atomic uintptr_t holder; /* who holds the lock; 0: nobody. See ept/lock.h. */
+    uint64_t next;            /* pa of the next table while on a list of the library's; by the list */
+    _Atomic uint32_t owners;  /* entries that point at it, and ownerships in gathers; above 1: shared. See own.h. */
+    uint16_t depth;           /* how often the holder holds it; by the holder */
+    uint16_t live;            /* entries that are leaves or tables; by whoever holds the table */
     uint8_t level;
     _Atomic uint8_t lender; /* somebody who holds the parent waits for this table. See ept/lock.h. */
 };
@@ -118,6 +120,14 @@ struct pt_config {
     /* Called in a loop while waiting for another thread's cursor; NULL: just spin. */
     void (*relax)(void *ctx);
 
+    /* Read-side sections, as of RCU: quiesce returns when every section that was in progress when it was called has
+     * ended; sections nest, are short, and nothing in them waits. Claims and lookups look at tables without locks
+     * inside one. Hosted: rcu_read_lock, rcu_read_unlock and synchronize_rcu of liburcu. All three or none; with
+     * none, only one thread at a time may use the tree. */
+    void (*read_begin)(void *ctx);
+    void (*read_end)(void *ctx);
+    void (*quiesce)(void *ctx);
+
     /* pa + entries_offset (modulo 2^64) is the virtual address of a table's entries. */
     uint64_t entries_offset;
     /* The pt_table of the table at pa is at meta_base + (pa - pa_base) / 4096 * meta_stride. Zeroed at first. */
@@ -139,21 +149,24 @@ struct pt {
 
 #define PT_GATHER_RANGES 32u
 #define PT_GATHER_RUNS   64u
+#define PT_GATHER_SHARED 32u
 
 struct pt_run {
     uint64_t hpa, count; /* count leaves of this level */
     unsigned level;
 };
 
-/* What left the tree and may still be in use by hardware: ranges to flush, frames to put, tables to free. Nothing of
- * it is released before gather_sync has called the flush hook. All cursors that share a gather belong to one thread
- * and count as one lock owner: they may work side by side on disjoint ranges of one tree. */
+/* What left the tree and may still be in use by hardware or by a lookup: ranges to flush, frames to put, tables to free
+ * or, where they are shared, to give up. Nothing of it is released before gather_sync has called the flush and quiesce
+ * hooks. All cursors that share a gather belong to one thread and count as one holder of locks: they may work side by
+ * side on disjoint ranges of one tree. */
 struct pt_gather {
     struct pt *pt;
-    uint64_t tables; /* pa of the first removed table; linked through pt_table.next; 0 ends (see has_tables) */
-    size_t ntables, nranges, nruns;
+    uint64_t tables; /* pa of the first removed table, each with all below it; linked through pt_table.next */
+    size_t ntables, nranges, nruns, nshared;
     struct pt_range ranges[PT_GATHER_RANGES];
     struct pt_run runs[PT_GATHER_RUNS];
+    uint64_t shared[PT_GATHER_SHARED]; /* pa of tables of which the tree gave up its ownership */
 };
 
 enum pt_mode { PT_READ, PT_WRITE };
@@ -162,12 +175,13 @@ enum pt_mode { PT_READ, PT_WRITE };
 struct pt_cursor {
     struct pt *pt;
     struct pt_gather *gather;
-    uintptr_t owner;                  /* identity for the locks */
+    uintptr_t holder;                 /* identity for the locks */
     uint64_t start, end, at;          /* the claimed range and the position; end is exclusive and fits: size <= 2^57 */
     uint64_t path[PT_MAX_LEVEL + 1u]; /* [level]: pa of the table on the path; locked from `top` down to `level` */
     uint64_t where;                   /* an address inside the lowest table of the path */
     uint64_t husk;                    /* pa of a removed table kept as a lock, when has_husk. See ept/lock.h. */
     uint8_t top, level;               /* top 0: the cursor has ended */
+    uint8_t shared;                   /* level of the table whose entry leads into shared ones, unlocked; 0: none */
     bool writes, has_husk;
 };
 
@@ -177,7 +191,8 @@ enum pt_kind {
     PT_TABLE, /* only from take_subtree: a whole table with all below it */
 };
 
-/* What an operation found: the whole slot, not clipped to any range. */
+/* What an operation found: the whole slot, not clipped to any range. Rights are those of the whole walk: a leaf below a
+ * shared table has no W. */
 struct pt_item {
     enum pt_kind kind;
     unsigned level;  /* of the slot */
@@ -193,6 +208,7 @@ struct pt_item {
 struct pt_statistics {
     uint64_t tables[PT_MAX_LEVEL + 1u];
     uint64_t leaves[PT_MAX_LEVEL + 1u];
+    uint64_t shared;  /* of the tables, those that others may own too */
     uint64_t tracked; /* 4 KiB units mapped by tracked leaves */
     uint64_t frames;  /* 4 KiB units mapped */
 };

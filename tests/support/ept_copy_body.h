@@ -375,9 +375,9 @@ START_TEST(check_finds_what_is_broken)
     meta->level = 2;
     IS(F(check)(&w.pt, NULL, NULL, &fault), PT_ECORRUPT);
     meta->level = 1;
-    meta->owner = 5;
+    meta->holder = 5;
     IS(F(check)(&w.pt, NULL, NULL, &fault), PT_ECORRUPT);
-    meta->owner = 0;
+    meta->holder = 0;
     entry[-1] = entry[0] = 0;
     meta->live = 0;
     IS(F(check)(&w.pt, NULL, NULL, &fault), PT_ECORRUPT); /* empty table */
