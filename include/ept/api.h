@@ -128,6 +128,31 @@ PT_CHECKED enum pt_status PT_FN(cursor_share_from)(struct pt_cursor *dst, struct
  * leaves; PT_ERANGE: the leaf reaches beyond the claim. */
 PT_CHECKED enum pt_status PT_FN(cursor_split)(struct pt_cursor *cursor, unsigned level);
 
+/* Makes the slot of this level at the cursor one leaf, and moves past it: the inverse of a split, over as many levels
+ * as it takes. Every page of it must be mapped, contiguously to HPAs aligned to the level, with equal properties but
+ * for A and D, of which the leaf gets all that were set. Where hardware sets A and D this syncs the gather, so that
+ * none is lost. PT_EUNEQUAL: it is not so. Nothing to do where a leaf of that level or above is. PT_EINVAL: no such
+ * level, 1, or not aligned to it; PT_ERANGE: not inside the claim. */
+PT_CHECKED enum pt_status PT_FN(cursor_collapse)(struct pt_cursor *cursor, unsigned level);
+
+/* --- Accessed and dirty ----------------------------------------------------------------------------------------- */
+
+/* Finds the next run of adjacent leaves within `length` of which each has one of `bits` (PT_A, PT_D or both), reports
+ * it clipped to the range, and moves past it. With `clear` (and a PT_WRITE cursor) the bits are cleared in the run; a
+ * huge leaf partly inside is then split, so that the rest keeps its bits. What hardware sets meanwhile is reported now
+ * or by the next harvest. It sets them again only after gather_sync has flushed the run. In tables that are shared, A
+ * tells that some owner's processor came by. PT_END: none; the cursor has moved by `length`. */
+PT_CHECKED enum pt_status PT_FN(cursor_harvest)(struct pt_cursor *cursor, uint64_t length, pt_prop bits, bool clear,
+                                                struct pt_range *run);
+
+/* --- Looking without a cursor ----------------------------------------------------------------------------------- */
+
+/* The slot around `address`: a PT_LEAF or PT_HOLE, with `at` = address. Takes no lock and waits for nobody; from any
+ * thread. What it reports was mapped so at some instant during the call; only W may be missing though it is there,
+ * while another thread takes shared tables back. To use the frame as well, call it inside a read-side section of your
+ * own. PT_ERANGE: beyond the address space. */
+PT_CHECKED enum pt_status PT_FN(lookup)(const struct pt *pt, uint64_t address, struct pt_item *item);
+
 /* --- Looking at a whole tree ------------------------------------------------------------------------------------ */
 /* These claim the whole tree for reading while they run. */
 
