@@ -18,8 +18,9 @@
 #define FROZEN   (PT_RX | PT_WB | PT_TRACKED)
 #define WRITABLE (PT_RWX | PT_WB | PT_TRACKED)
 
-/* Most tables that mapping or splitting a range can need, for ranges below 512 GiB. */
-#define TABLES_FOR(bytes) ((bytes) / BLOCK_BYTES + 8)
+/* Most tables that unmapping and mapping a range can need, for ranges below 512 GiB: those for its leaves, and at each
+ * end of it three levels of splits or of shared tables that are copied. */
+#define TABLES_FOR(bytes) ((bytes) / BLOCK_BYTES + 16)
 
 struct views {
     struct layers *layers;
@@ -193,13 +194,12 @@ int view_publish(struct view *view, uint64_t gpa, uint64_t hpa, uint64_t bytes, 
 int view_share(struct view *child, struct view *parent, struct failure *failure)
 {
     struct claim from, to;
-    enum pt_status status = claim_begin(&from, parent, 0, parent->memory, PT_READ);
+    enum pt_status status = claim_begin(&from, parent, 0, parent->memory, PT_WRITE);
     if (status != PT_OK)
         return fail_status(failure, status, "cannot share a view");
     status = claim_begin(&to, child, 0, child->memory, PT_WRITE);
     if (status == PT_OK) {
-        const struct pt_change clean = {.clear = PT_A | PT_D}, none = {0};
-        status = ept_cursor_copy_from(&to.cursor, &from.cursor, parent->memory, clean, none);
+        status = ept_cursor_share_from(&to.cursor, &from.cursor, parent->memory);
         claim_end(&to);
     }
     claim_end(&from);

@@ -46,7 +46,8 @@ int view_set_dirty(struct view *view, uint64_t gpa, uint64_t bytes, struct failu
 /* Publish: from now on these pages are the frozen ones at hpa; on failure nothing has changed. */
 int view_publish(struct view *view, uint64_t gpa, uint64_t hpa, uint64_t bytes, struct failure *failure);
 
-/* Makes an empty view an equal of the parent's, which must be frozen and have no dirty page. */
+/* Makes an empty view an equal of the parent's, which must be frozen and have no dirty page. The two share their tables
+ * copy-on-write, so this takes the same few microseconds whatever is mapped. */
 int view_share(struct view *child, struct view *parent, struct failure *failure);
 
 /* Calls fn for each longest run that is contiguous in GPA and HPA, in order; stops at the first that is not 0. The
