@@ -77,18 +77,31 @@ static uint64_t unit_end(uint64_t offset, uint64_t end)
     return stop < end ? stop : end;
 }
 
+/* Under the unit's lock. */
+static void add_to(_Atomic uint32_t *counts, uint64_t count, uint32_t addend)
+{
+    for (uint64_t i = 0; i < count; i++)
+        atomic_store_explicit(&counts[i], atomic_load_explicit(&counts[i], memory_order_relaxed) + addend,
+                              memory_order_relaxed);
+}
+
 static bool get_in_unit(struct pt_frames *frames, unsigned level, uint64_t offset, uint64_t end)
 {
-    uint64_t size = (uint64_t)1 << shift_of(level);
-    bool room = true;
+    _Atomic uint32_t *counts = &frames->counts[level][offset >> shift_of(level)];
+    uint64_t count = (end - offset) >> shift_of(level), got = 0;
 
     lock_unit(frames, offset);
-    for (uint64_t at = offset; at < end && room; at += size)
-        room = count_at(frames, level, at) < MAX_COUNT;
-    for (uint64_t at = offset; at < end && room; at += size)
-        set_count(frames, level, at, count_at(frames, level, at) + 1);
+    for (; got < count; got++) {
+        uint32_t seen = atomic_load_explicit(&counts[got], memory_order_relaxed);
+
+        if (seen >= MAX_COUNT)
+            break;
+        atomic_store_explicit(&counts[got], seen + 1, memory_order_relaxed);
+    }
+    if (got < count)
+        add_to(counts, got, UINT32_MAX); /* minus one: as before */
     unlock_unit(frames, offset);
-    return room;
+    return got == count;
 }
 
 static bool is_free(const struct pt_frames *frames, uint64_t offset)
@@ -121,20 +134,47 @@ static void extend(struct free_run *run, uint64_t offset)
     run->frames++;
 }
 
+/* The end of the 2 MiB block around the offset, or `end` if that comes first. */
+static uint64_t block_end(uint64_t offset, uint64_t end)
+{
+    uint64_t stop = ((offset >> shift_of(2)) + 1) << shift_of(2);
+
+    return stop < end ? stop : end;
+}
+
+/* Drops a reference on each of these frames, all in one 2 MiB block, up to the first that becomes free and does not
+ * extend the run. Answers how far it came. */
+static uint64_t put_in_block(struct pt_frames *frames, uint64_t offset, uint64_t end, struct free_run *run)
+{
+    bool held = count_at(frames, 2, offset) != 0 || count_at(frames, 3, offset) != 0;
+    uint64_t at = offset;
+
+    for (; at < end; at += PT_PAGE_SIZE) {
+        uint32_t left = count_at(frames, 1, at) - 1;
+
+        if (left == 0 && !held) {
+            if (!extends(run, at))
+                break;
+            extend(run, at);
+        }
+        set_count(frames, 1, at, left);
+    }
+    return at;
+}
+
 /* Drops a reference on each of these frames, all in one unit. */
 static void put_frames(struct pt_frames *frames, uint64_t offset, uint64_t end, struct free_run *run)
 {
     lock_unit(frames, offset);
-    for (uint64_t at = offset; at < end; at += PT_PAGE_SIZE) {
-        set_count(frames, 1, at, count_at(frames, 1, at) - 1);
-        if (!is_free(frames, at))
-            continue;
-        if (!extends(run, at)) {
+    for (uint64_t at = offset; at < end;) {
+        uint64_t stop = block_end(at, end);
+
+        at = put_in_block(frames, at, stop, run);
+        if (at < stop) {
             unlock_unit(frames, at);
             report(frames, run);
             lock_unit(frames, at);
         }
-        extend(run, at);
     }
     unlock_unit(frames, offset);
 }

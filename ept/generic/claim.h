@@ -9,18 +9,20 @@ static unsigned lowest_covering(uint64_t start, uint64_t end)
     return bits <= PT_PAGE_SHIFT + 9 ? 1 : (bits - PT_PAGE_SHIFT + 8) / 9;
 }
 
-/* Is nobody in the tables above, and are they still linked as they were followed? In this order: see ept/lock.h. */
-static bool is_way_free(const struct pt_cursor *cursor, const uint64_t *followed)
+/* One table on the way down from the root, and the entry that was followed from there. */
+struct followed {
+    const struct pt_table *table;
+    pt_entry *slot;
+    uint64_t entry;
+};
+
+/* Is nobody in the tables above, and are they still linked as they were followed? Top-down, and in this order: see
+ * ept/lock.h. */
+static bool is_way_free(const struct followed *first, const struct followed *end, uintptr_t holder)
 {
-    const struct pt *pt = cursor->pt;
-
-    for (unsigned level = pt->config.levels; level > cursor->level; level--) {
-        uint64_t table = cursor->path[level];
-
-        if (!pt_is_free(pt_meta(pt, table), cursor->holder) ||
-            ((pt_follow(&pt_entries(pt, table)[pt_index(cursor->start, level)]) ^ followed[level]) & ~FMT_A) != 0)
+    for (; first < end; first++)
+        if (!pt_is_free(first->table, holder) || ((pt_follow(first->slot) ^ first->entry) & ~FMT_A) != 0)
             return false;
-    }
     return true;
 }
 
@@ -29,28 +31,30 @@ static bool is_way_free(const struct pt_cursor *cursor, const uint64_t *followed
 static bool try_claim(struct pt_cursor *cursor, unsigned lowest)
 {
     const struct pt *pt = cursor->pt;
-    uint64_t followed[PT_MAX_LEVEL + 1u], table = pt->root;
+    struct followed way[PT_MAX_LEVEL], *end = way;
+    uint64_t pa = pt->root;
     unsigned level = pt->config.levels;
-    struct pt_table *meta;
+    struct pt_table *table = pt_meta(pt, pa);
 
-    cursor->path[level] = table;
-    while (level > lowest && pt_is_free(pt_meta(pt, table), cursor->holder)) {
-        uint64_t entry = pt_follow(&pt_entries(pt, table)[pt_index(cursor->start, level)]);
+    cursor->path[level] = pa;
+    while (level > lowest && pt_is_free(table, cursor->holder)) {
+        pt_entry *slot = &pt_entries(pt, pa)[pt_index(cursor->start, level)];
+        uint64_t entry = pt_follow(slot);
 
-        if (!is_own_table(entry, level))
+        if (!fmt_is_own_table(entry))
             break;
-        followed[level--] = entry;
-        table = fmt_address(entry);
-        cursor->path[level] = table;
+        *end++ = (struct followed){.table = table, .slot = slot, .entry = entry};
+        pa = fmt_address(entry);
+        table = pt_meta(pt, pa);
+        cursor->path[--level] = pa;
     }
-    meta = pt_meta(pt, table);
-    if (!pt_try_lock(meta, cursor->holder))
+    if (!pt_try_lock(table, cursor->holder))
         return false;
     cursor->top = cursor->level = (uint8_t)level;
     /* A table that this holder had before has been looked at before. */
-    if (meta->depth > 1 || is_way_free(cursor, followed))
+    if (table->depth > 1 || is_way_free(way, end, cursor->holder))
         return true;
-    pt_unlock(meta);
+    pt_unlock(table);
     return false;
 }
 

@@ -76,29 +76,34 @@ static bool is_copyable(const struct copy_job *job, uint64_t entry)
            fmt_rights_allowed(changed(entry, job->to_dst), dst->caps) && (!fmt_is_tracked(entry) || dst->frame_get);
 }
 
-/* Pages of the source, in one table; [start, end) is copied. */
+/* Pages of the source, in one table; [start, end) is copied. Neighbours mostly differ in their address alone, and are
+ * then checked once. */
 static enum pt_status plan_copy_pages(struct copy_job *job, pt_entry *entries, uint64_t start, uint64_t end,
                                       bool shared)
 {
     const struct pt *dst = job->dst.cursor->pt;
+    uint64_t checked = 0, limit = ((uint64_t)1 << dst->config.maxphyaddr) - PT_PAGE_SIZE;
+    uint64_t counted = job->counted[1];
 
     for (uint64_t at = start; at < end; at += PT_PAGE_SIZE, entries++) {
-        uint64_t entry = effective(pt_load(entries), shared), bits = entry & ~(FMT_ADDRESS | FMT_A | FMT_D);
+        uint64_t entry = pt_load(entries), bits = entry & ~FMT_ADDRESS;
 
         if (!fmt_is_live(entry))
             continue;
-        if (!job->any_checked || bits != job->checked) {
-            if (!is_copyable(job, entry))
+        if (bits != checked) {
+            checked = bits;
+            bits = effective(bits, shared);
+            if (!is_copyable(job, bits))
                 return PT_EINVAL;
-            job->any_checked = true;
-            job->checked = bits;
-            job->any_tracked |= fmt_is_tracked(entry);
+            job->any_tracked |= fmt_is_tracked(bits);
+            job->any_changed |= changed(bits, job->to_src) != bits;
         }
-        if (!hpa_allowed(dst, fmt_address(entry), PT_PAGE_SIZE))
+        if (fmt_address(entry) > limit)
             return PT_EINVAL;
-        job->any_changed |= changed(entry, job->to_src) != entry;
-        if (job->counted[1] != table_number(at + job->delta, 1))
+        if (counted != table_number(at + job->delta, 1)) {
             count_tables(job, at + job->delta, 1);
+            counted = job->counted[1];
+        }
     }
     return PT_OK;
 }
@@ -152,26 +157,30 @@ static enum pt_status plan_copy(struct copy_job *job, uint64_t table, unsigned l
     return PT_OK;
 }
 
-/* Gets (or puts) the references of the copies of one leaf. */
+/* Gets (or puts) the references of the copies of one huge leaf. */
 static bool count_leaf(struct copy_job *job, struct run_walk *walk, uint64_t entry, unsigned level, uint64_t at,
                        uint64_t stop)
 {
-    const struct pt *pt = job->dst.cursor->pt;
     uint64_t hpa = hpa_at(entry, at, level), from = at + job->delta, run_end;
-    unsigned leaf_max = level == 1 ? 1 : dst_leaf_max(job, entry, at, level), run_level;
+    unsigned leaf_max = dst_leaf_max(job, entry, at, level), run_level;
 
-    if (level == 1 && run_extend(&walk->run, hpa, 1, 1))
-        return true;
     for (; from < stop + job->delta; hpa += run_end - from, from = run_end) {
-        uint64_t count;
-
         run_end = next_run(from, stop + job->delta, leaf_max, &run_level);
-        count = (run_end - from) >> pt_slot_shift(run_level);
-        if (run_extend(&walk->run, hpa, run_level, count))
-            continue;
-        if (!close_run(pt, walk))
+        if (!count_run(job->dst.cursor->pt, walk, hpa, run_level, (run_end - from) >> pt_slot_shift(run_level)))
             return false;
-        run_extend(&walk->run, hpa, run_level, count);
+    }
+    return true;
+}
+
+/* The same for pages next to each other in one table. */
+static bool count_pages(const struct copy_job *job, struct run_walk *walk, pt_entry *entries, unsigned pages)
+{
+    for (unsigned i = 0, count; i < pages; i += count) {
+        uint64_t entry = pt_load(&entries[i]);
+
+        count = fmt_is_tracked(entry) ? tracked_run(&entries[i], pages - i, 1) : 1;
+        if (fmt_is_tracked(entry) && !count_run(job->dst.cursor->pt, walk, fmt_address(entry), 1, count))
+            return false;
     }
     return true;
 }
@@ -181,6 +190,8 @@ static bool count_copy(struct copy_job *job, struct run_walk *walk, uint64_t tab
 {
     pt_entry *entries = pt_entries(job->src.cursor->pt, table);
 
+    if (level == 1)
+        return count_pages(job, walk, &entries[pt_index(start, 1)], (unsigned)((end - start) >> PT_PAGE_SHIFT));
     FOR_EACH_SLOT(at, stop, start, end, level)
     {
         uint64_t entry = pt_load(&entries[pt_index(at, level)]);
@@ -238,32 +249,61 @@ static uint64_t dst_table(struct copy_job *job, uint64_t address, unsigned level
     return table;
 }
 
-/* Writes the copies of the pages of [start, end), which go into one table of the destination. */
-static void commit_copy_pages(struct copy_job *job, pt_entry *entries, uint64_t start, uint64_t end, bool hardware,
-                              bool shared)
+/* Writes the copies of pages that stay as they are into a table, and answers how many there are. A page stays although
+ * A or D, which to_src would clear, may have been set since it was planned. */
+static unsigned copy_pages(const struct copy_job *job, pt_entry *from, pt_entry *to, unsigned pages, bool shared)
 {
-    const struct pt *pt = job->dst.cursor->pt;
-    uint64_t pages = (end - start) >> PT_PAGE_SHIFT, table = 0;
-    bool same = job->same_src || shared;
-    pt_entry *to = NULL;
+    struct fmt_change to_src = job->to_src, to_dst = job->to_dst;
     unsigned live = 0;
 
-    for (uint64_t i = 0; i < pages; i++) {
-        uint64_t entry = pt_load(&entries[i]);
+    for (unsigned i = 0; i < pages; i++) {
+        uint64_t entry = pt_load(&from[i]);
 
         if (!fmt_is_live(entry))
             continue;
-        if (!to) {
-            table = dst_table(job, start + job->delta, 1);
-            to = &pt_entries(pt, table)[pt_index(start + job->delta, 1)];
-        }
-        /* A leaf planned to stay as it is: A or D that to_src clears and that was set since stays in the source. */
-        entry = same ? changed(effective(entry, shared), job->to_src) : change_leaf(&entries[i], job->to_src, hardware);
-        pt_store(&to[i], changed(entry, job->to_dst));
+        pt_store(&to[i], changed(changed(effective(entry, shared), to_src), to_dst));
         live++;
     }
-    if (live > 0)
-        pt_meta(pt, table)->live = (uint16_t)(pt_meta(pt, table)->live + live);
+    return live;
+}
+
+/* The same for pages that change. */
+static unsigned change_and_copy_pages(const struct copy_job *job, pt_entry *from, pt_entry *to, unsigned pages)
+{
+    struct fmt_change to_src = job->to_src, to_dst = job->to_dst;
+    bool hardware = hardware_writes(job->src.cursor->pt);
+    unsigned live = 0;
+
+    for (unsigned i = 0; i < pages; i++) {
+        uint64_t entry = pt_load(&from[i]);
+
+        if (!fmt_is_live(entry))
+            continue;
+        if (hardware)
+            entry = change_leaf(&from[i], to_src, true);
+        else
+            pt_store(&from[i], changed(entry, to_src));
+        pt_store(&to[i], changed(entry, to_dst));
+        live++;
+    }
+    return live;
+}
+
+/* The pages of [start, end) of a table of the source, which go into one table of the destination. */
+static void commit_copy_pages(struct copy_job *job, pt_entry *entries, uint64_t start, uint64_t end, bool shared)
+{
+    const struct pt *pt = job->dst.cursor->pt;
+    unsigned pages = (unsigned)((end - start) >> PT_PAGE_SHIFT);
+    uint64_t table;
+    pt_entry *to;
+
+    if (is_empty_run(entries, pages))
+        return;
+    table = dst_table(job, start + job->delta, 1);
+    to = &pt_entries(pt, table)[pt_index(start + job->delta, 1)];
+    pages = job->same_src || shared ? copy_pages(job, entries, to, pages, shared)
+                                    : change_and_copy_pages(job, entries, to, pages);
+    pt_meta(pt, table)->live = (uint16_t)(pt_meta(pt, table)->live + pages);
 }
 
 /* Writes the copies of [at, stop) of a huge leaf of the source, which was `entry` before it changed. */
@@ -308,7 +348,7 @@ static void commit_copy(struct copy_job *job, uint64_t table, unsigned level, ui
     if (level == 1) {
         for (uint64_t at = start, stop; at < end; at = stop) {
             stop = pt_min(end, pt_slot_end(at + job->delta, 2) - job->delta);
-            commit_copy_pages(job, &entries[pt_index(at, 1)], at, stop, hardware, shared);
+            commit_copy_pages(job, &entries[pt_index(at, 1)], at, stop, shared);
         }
         return;
     }

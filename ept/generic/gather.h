@@ -39,37 +39,47 @@ static bool run_extend(struct pt_run *run, uint64_t hpa, unsigned level, uint64_
     return true;
 }
 
-static void put_run(const struct pt *pt, const struct pt_run *run)
+/* How many of the entries, from the first, are tracked leaves of `level` in one run. */
+static unsigned tracked_run(pt_entry *entries, unsigned count, unsigned level)
 {
-    if (run->count > 0)
-        pt->config.frame_put(pt->config.ctx, run->hpa, run->level, run->count);
+    uint64_t next = pt_load(entries) & (FMT_ADDRESS | FMT_TRACKED), size = pt_slot_size(level);
+    unsigned i = 1;
+
+    for (; i < count; i++) {
+        next += size;
+        if ((pt_load(&entries[i]) & (FMT_ADDRESS | FMT_TRACKED)) != next)
+            break;
+    }
+    return i;
 }
 
 /* Ends one ownership of a table. The last one frees it and puts and drops all that it holds. */
 static void drop_table(const struct pt *pt, uint64_t pa)
 {
+    const struct pt_config *config = &pt->config;
     struct pt_table *table = pt_meta(pt, pa);
     pt_entry *entries = pt_entries(pt, pa);
-    unsigned left = table->live;
-    struct pt_run run = {0};
+    unsigned level = table->level, left = table->live, count;
 
     /* A sole owner stays that: only owners make owners. */
     if (atomic_load_explicit(&table->owners, memory_order_acquire) > 1 &&
         atomic_fetch_sub_explicit(&table->owners, 1, memory_order_acq_rel) > 1)
         return;
-    for (unsigned i = 0; left > 0; i++) {
+    for (unsigned i = 0; left > 0; i += count) {
         uint64_t entry = pt_load(&entries[i]);
 
-        left -= fmt_is_live(entry);
-        if (fmt_is_live(entry) && !fmt_is_leaf(entry, table->level)) {
+        count = 1;
+        if (!fmt_is_live(entry))
+            continue;
+        if (fmt_is_tracked(entry)) {
+            count = tracked_run(&entries[i], PT_ENTRIES - i, level);
+            config->frame_put(config->ctx, fmt_address(entry), level, count);
+        } else if (!fmt_is_leaf(entry, level)) {
             drop_table(pt, fmt_address(entry));
-        } else if (fmt_is_tracked(entry) && !run_extend(&run, fmt_address(entry), table->level, 1)) {
-            put_run(pt, &run);
-            run = (struct pt_run){.hpa = fmt_address(entry), .count = 1, .level = table->level};
         }
+        left -= count;
     }
-    put_run(pt, &run);
-    pt->config.free_table(pt->config.ctx, pa);
+    config->free_table(config->ctx, pa);
 }
 
 void PT_FN(gather_sync)(struct pt_gather *gather)
@@ -85,7 +95,7 @@ void PT_FN(gather_sync)(struct pt_gather *gather)
     if (config->quiesce)
         config->quiesce(config->ctx);
     for (size_t i = 0; i < gather->nruns; i++)
-        put_run(pt, &gather->runs[i]);
+        config->frame_put(config->ctx, gather->runs[i].hpa, gather->runs[i].level, gather->runs[i].count);
     gather->nruns = 0;
     for (size_t i = 0; i < gather->nshared; i++)
         drop_table(pt, gather->shared[i]);
@@ -100,15 +110,16 @@ void PT_FN(gather_sync)(struct pt_gather *gather)
 
 /* References of tracked leaves that no longer exist, to be put after a flush. The operation works on [start, end), and
  * has gathered that range before: when this has to sync at once, the rest of the operation still needs its flush. */
-static void gather_frames(struct pt_gather *gather, uint64_t hpa, unsigned level, uint64_t start, uint64_t end)
+static void gather_frames(struct pt_gather *gather, uint64_t hpa, unsigned level, uint64_t count, uint64_t start,
+                          uint64_t end)
 {
-    if (gather->nruns > 0 && run_extend(&gather->runs[gather->nruns - 1], hpa, level, 1))
+    if (gather->nruns > 0 && run_extend(&gather->runs[gather->nruns - 1], hpa, level, count))
         return;
     if (gather->nruns == PT_GATHER_RUNS) {
         PT_FN(gather_sync)(gather);
         gather_range(gather, start, end);
     }
-    gather->runs[gather->nruns++] = (struct pt_run){.hpa = hpa, .count = 1, .level = level};
+    gather->runs[gather->nruns++] = (struct pt_run){.hpa = hpa, .count = count, .level = level};
 }
 
 /* The ownership of a shared table that this tree gave up; likewise. */

@@ -120,3 +120,14 @@ static bool close_run(const struct pt *pt, struct run_walk *walk)
     walk->run.count = 0;
     return !walk->failed;
 }
+
+/* Adds leaves to the run, or closes it and begins another. False: stop walking. */
+static bool count_run(const struct pt *pt, struct run_walk *walk, uint64_t hpa, unsigned level, uint64_t count)
+{
+    if (run_extend(&walk->run, hpa, level, count))
+        return true;
+    if (!close_run(pt, walk))
+        return false;
+    walk->run = (struct pt_run){.hpa = hpa, .count = count, .level = level};
+    return true;
+}

@@ -83,15 +83,12 @@ static bool count_table_leaves(const struct pt *pt, struct run_walk *walk, uint6
 {
     pt_entry *entries = pt_entries(pt, table);
 
-    for (unsigned i = 0; i < PT_ENTRIES; i++) {
+    for (unsigned i = 0, count; i < PT_ENTRIES; i += count) {
         uint64_t entry = pt_load(&entries[i]);
 
-        if (!fmt_is_tracked(entry) || !fmt_is_leaf(entry, level) ||
-            run_extend(&walk->run, fmt_address(entry), level, 1))
-            continue;
-        if (!close_run(pt, walk))
+        count = fmt_is_tracked(entry) ? tracked_run(&entries[i], PT_ENTRIES - i, level) : 1;
+        if (fmt_is_tracked(entry) && !count_run(pt, walk, fmt_address(entry), level, count))
             return false;
-        run_extend(&walk->run, fmt_address(entry), level, 1);
     }
     return true;
 }

@@ -28,7 +28,7 @@ static pt_entry *path_entry(const struct pt_cursor *cursor, uint64_t address)
 /* Does an entry of this level point at a table of this tree alone? */
 static bool is_own_table(uint64_t entry, unsigned level)
 {
-    return fmt_is_live(entry) && !fmt_is_leaf(entry, level) && !fmt_is_shared(entry);
+    return level > 1 && fmt_is_own_table(entry);
 }
 
 /* Does it point at a table? */

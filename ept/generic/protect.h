@@ -1,19 +1,23 @@
 /* Changing properties of leaves that exist, atomically against hardware that sets A and D in them. */
 
-/* Checks leaves of 4 KiB in one table; answers as plan_protect. */
+/* Checks leaves of 4 KiB in one table; answers as plan_protect. Neighbours mostly differ in their address alone, and
+ * are then checked once. */
 static enum pt_status plan_pages(const struct pt *pt, struct fmt_change change, pt_entry *entries, uint64_t count,
                                  bool shared)
 {
     enum pt_status all = PT_END;
+    uint64_t checked = 0;
 
     for (uint64_t i = 0; i < count; i++) {
-        uint64_t entry = effective(pt_load(&entries[i]), shared), after = changed(entry, change);
+        uint64_t bits = pt_load(&entries[i]) & ~FMT_ADDRESS;
 
-        if (!fmt_is_live(entry))
+        if (bits == checked || !fmt_is_live(bits))
             continue;
-        if (!fmt_rights_allowed(after, pt->config.caps))
+        checked = bits;
+        bits = effective(bits, shared);
+        if (!fmt_rights_allowed(changed(bits, change), pt->config.caps))
             return PT_EINVAL;
-        all = after != entry ? PT_OK : all;
+        all = changed(bits, change) != bits ? PT_OK : all;
     }
     return all;
 }
@@ -54,9 +58,16 @@ static enum pt_status plan_protect(struct operation *op, struct fmt_change chang
 
 static void change_pages(pt_entry *entries, uint64_t count, struct fmt_change change, bool hardware)
 {
-    for (uint64_t i = 0; i < count; i++)
-        if (fmt_is_live(pt_load(&entries[i])))
-            change_leaf(&entries[i], change, hardware);
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t entry = pt_load(&entries[i]), after = changed(entry, change);
+
+        if (after == entry || !fmt_is_live(entry))
+            continue;
+        if (hardware)
+            change_leaf(&entries[i], change, true);
+        else
+            pt_store(&entries[i], after);
+    }
 }
 
 /* Cannot fail. A huge leaf that is only partly inside and not planned to be split had nothing to change. */

@@ -45,7 +45,7 @@ static uint64_t split_leaf(struct operation *op, pt_entry *slot, uint64_t addres
     pt_meta(pt, child)->live = PT_ENTRIES;
     gather_range(gather, start, pt_slot_end(start, level));
     if (fmt_is_tracked(entry))
-        gather_frames(gather, fmt_address(entry), level, pt_min(start, op->start),
+        gather_frames(gather, fmt_address(entry), level, 1, pt_min(start, op->start),
                       pt_max(pt_slot_end(start, level), op->end));
     return child;
 }

@@ -27,23 +27,27 @@ static void gather_entry(struct pt_gather *gather, uint64_t entry, unsigned leve
     else if (is_table(entry, level))
         gather_shared(gather, fmt_address(entry), start, end);
     else if (fmt_is_tracked(entry))
-        gather_frames(gather, fmt_address(entry), level, start, end);
+        gather_frames(gather, fmt_address(entry), level, 1, start, end);
 }
 
 /* Clears leaves of 4 KiB in one table, for an operation on [start, end); answers how many there were. */
-static unsigned clear_pages(struct pt_gather *gather, pt_entry *entries, uint64_t count, uint64_t start, uint64_t end)
+static unsigned clear_pages(struct pt_gather *gather, pt_entry *entries, unsigned count, uint64_t start, uint64_t end)
 {
-    unsigned removed = 0;
+    unsigned removed = 0, run;
 
-    for (uint64_t i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count; i += run) {
         uint64_t entry = pt_load(&entries[i]);
 
+        run = 1;
         if (!fmt_is_live(entry))
             continue;
-        pt_store(&entries[i], 0);
-        removed++;
-        if (fmt_is_tracked(entry))
-            gather_frames(gather, fmt_address(entry), 1, start, end);
+        if (fmt_is_tracked(entry)) {
+            run = tracked_run(&entries[i], count - i, 1);
+            gather_frames(gather, fmt_address(entry), 1, run, start, end);
+        }
+        for (unsigned j = 0; j < run; j++)
+            pt_store(&entries[i + j], 0);
+        removed += run;
     }
     return removed;
 }
@@ -83,7 +87,8 @@ static void commit_unmap(struct operation *op, uint64_t table, unsigned level, u
     unsigned removed = 0;
 
     if (level == 1) {
-        removed = clear_pages(gather, &entries[pt_index(start, 1)], (end - start) >> PT_PAGE_SHIFT, op->start, op->end);
+        removed = clear_pages(gather, &entries[pt_index(start, 1)], (unsigned)((end - start) >> PT_PAGE_SHIFT),
+                              op->start, op->end);
         start = end;
     }
     FOR_EACH_SLOT(at, stop, start, end, level)
@@ -111,7 +116,8 @@ static void unmap_pages(struct pt_cursor *cursor, uint64_t length)
 {
     pt_entry *entries = path_entry(cursor, cursor->at);
     struct pt_table *table = pt_meta(cursor->pt, cursor->path[1]);
-    uint64_t end = cursor->at + length, count = length >> PT_PAGE_SHIFT;
+    uint64_t end = cursor->at + length;
+    unsigned count = (unsigned)(length >> PT_PAGE_SHIFT);
 
     if (!is_empty_run(entries, count)) {
         gather_range(cursor->gather, cursor->at, end);
@@ -165,7 +171,7 @@ static enum pt_status take_leaf(struct pt_cursor *cursor, uint64_t at, uint64_t 
     entry = atomic_exchange_explicit(path_entry(cursor, at), 0, memory_order_acq_rel);
     pt_meta(cursor->pt, cursor->path[level])->live--;
     if (fmt_is_tracked(entry))
-        gather_frames(gather, fmt_address(entry), level, at, at + pt_slot_size(level));
+        gather_frames(gather, fmt_address(entry), level, 1, at, at + pt_slot_size(level));
     fill_item(at, entry, level, at, item);
     cursor->at = at + item->length;
     return PT_OK;
