@@ -144,7 +144,7 @@ $(BUILD)/tests/kvm/%: $(OBJ)/tests/kvm/%.o $(SUPPORT_OBJ) $(EPT_LIB) $(call obje
 $(BUILD)/tests/bench/%: $(OBJ)/tests/bench/%.o $(EPT_LIB)
 	@mkdir -p $(@D)
 	$(call show,LD,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(call pkg,--libs,liburcu-qsbr)
 
 test-programs: $(UNIT_BIN)
 kvm-programs: $(KVM_BIN)
@@ -162,7 +162,9 @@ check-nested:
 	@.ci/packages check
 	@tests/run --nested
 
-bench: all $(BENCH_BIN)
+bench:
+	@.ci/packages check
+	@$(MAKE) --no-print-directory all bench-programs
 	@BUILD=$(BUILD) tests/bench/run
 
 install: all

@@ -79,6 +79,12 @@ static inline bool fmt_is_shared(uint64_t entry)
     return (entry & FMT_W) == 0;
 }
 
+/* Above level 1: does it point at a table? */
+static inline bool fmt_is_table(uint64_t entry)
+{
+    return (entry & (FMT_LIVE | FMT_LARGE)) == FMT_LIVE;
+}
+
 /* Above level 1: does it point at a table that may be written through, and so is the tree's own? */
 static inline bool fmt_is_own_table(uint64_t entry)
 {

@@ -34,7 +34,7 @@ static bool is_own_table(uint64_t entry, unsigned level)
 /* Does it point at a table? */
 static bool is_table(uint64_t entry, unsigned level)
 {
-    return fmt_is_live(entry) && !fmt_is_leaf(entry, level);
+    return level > 1 && fmt_is_table(entry);
 }
 
 /* An entry with the rights that the walk to it leaves: a leaf (or table) below a shared entry has no W. */
@@ -156,7 +156,7 @@ static uint64_t locate_entry(struct pt_cursor *cursor, uint64_t address)
 }
 
 /* What the slot of `level` around `at` holds, for one who stands at `stands`. */
-static void fill_item(uint64_t stands, uint64_t entry, unsigned level, uint64_t at, struct pt_item *item)
+static inline void fill_item(uint64_t stands, uint64_t entry, unsigned level, uint64_t at, struct pt_item *item)
 {
     uint64_t size = pt_slot_size(level);
     bool live = fmt_is_live(entry);

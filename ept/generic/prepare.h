@@ -65,10 +65,23 @@ static void remove_table(struct pt_cursor *cursor, uint64_t parent, pt_entry *sl
     gather_table(cursor->gather, pa);
 }
 
-/* Is this the slot of a table of pages in which nobody is, so that there is nothing to lock? */
-static bool is_free_page_table(const struct pt *pt, uint64_t entry, unsigned level)
+/* How many of `count` slots of level 2, from the first, hold nothing to settle: leaves, holes, shared tables, and
+ * tables of pages that are not empty and in which nobody is. These need no lock. */
+static uint64_t settled_slots(const struct pt *pt, pt_entry *slots, uint64_t count)
 {
-    return level == 2 && is_own_table(entry, 2) && pt_is_free(pt_meta(pt, fmt_address(entry)), 0);
+    uint64_t i = 0;
+
+    for (; i < count; i++) {
+        uint64_t entry = pt_load(&slots[i]);
+        const struct pt_table *table;
+
+        if (!fmt_is_own_table(entry))
+            continue;
+        table = pt_meta(pt, fmt_address(entry));
+        if (!pt_is_free(table, 0) || table->live == 0)
+            break;
+    }
+    return i;
 }
 
 /* Waits until no other holder is in any table below this one, in [start, end). Tables wholly inside need no lock after
@@ -85,15 +98,15 @@ static bool settle_below(struct operation *op, uint64_t table, unsigned level, u
     FOR_EACH_SLOT(at, stop, start, end, level)
     {
         pt_entry *slot = &entries[pt_index(at, level)];
-        uint64_t entry = pt_load(slot), pa;
         bool whole = is_whole_slot(at, stop, level), alone;
+        uint64_t pa, settled;
 
-        if (!fmt_is_live(entry))
-            continue;
-        if (whole && is_free_page_table(cursor->pt, entry, level)) {
-            if (pt_meta(cursor->pt, fmt_address(entry))->live == 0)
-                remove_table(cursor, table, slot, at, level);
-            continue;
+        if (whole && level == 2) {
+            settled = settled_slots(cursor->pt, slot, (end - at) >> pt_slot_shift(2));
+            if (settled > 0) {
+                stop = at + settled * pt_slot_size(2);
+                continue;
+            }
         }
         if (!lock_slot(cursor, slot, level, &pa))
             continue;

@@ -45,12 +45,13 @@ struct world {
 };
 
 enum floor_kind {
-    FLOOR_LOAD,   /* read the entry */
-    FLOOR_STORE,  /* write the entry */
-    FLOOR_TABLE,  /* write the entry, and its share of a fresh table's zeroes */
-    FLOOR_CHANGE, /* read the entry and write it */
-    FLOOR_COPY,   /* read the entry, write it, write its copy */
-    FLOOR_LOCK,   /* a locked exchange and a store: the least a claim takes */
+    FLOOR_LOAD,        /* read the entry */
+    FLOOR_STORE,       /* write the entry */
+    FLOOR_TABLE,       /* write the entry, and its share of a fresh table's zeroes */
+    FLOOR_TABLE_WHOLE, /* write all entries of a table */
+    FLOOR_CHANGE,      /* read the entry and write it */
+    FLOOR_COPY,        /* read the entry, write it, write its copy */
+    FLOOR_LOCK,        /* a locked exchange and a store: the least a claim takes */
 };
 
 /* One timed operation: `run` prepares, does it, tidies up, and returns the nanoseconds of the middle part. */
@@ -165,6 +166,9 @@ __attribute__((always_inline)) static inline void floor_pass(const struct world 
             (void)entries[i];
         else if (kind == FLOOR_LOCK)
             entries[i] = __atomic_exchange_n(&w->floor[i ^ 1], i, __ATOMIC_SEQ_CST);
+        else if (kind == FLOOR_TABLE_WHOLE)
+            for (uint64_t j = 0; j < PT_ENTRIES; j++)
+                entries[j] = i + j;
         else if (kind == FLOOR_CHANGE || kind == FLOOR_COPY)
             entries[i] = entries[i] & ~UINT64_C(2);
         else
@@ -189,6 +193,7 @@ static inline void floor_work(const struct world *w, enum floor_kind kind, bool 
         FLOOR_CASE(FLOOR_LOAD);
         FLOOR_CASE(FLOOR_STORE);
         FLOOR_CASE(FLOOR_TABLE);
+        FLOOR_CASE(FLOOR_TABLE_WHOLE);
         FLOOR_CASE(FLOOR_CHANGE);
         FLOOR_CASE(FLOOR_COPY);
         FLOOR_CASE(FLOOR_LOCK);

@@ -12,6 +12,7 @@
 
 #define ONES    UINT64_C(511) /* single operations are timed over the free slots of one table */
 #define QUERIES UINT64_C(1000)
+#define LOOKUPS UINT64_C(65536)
 
 #define CHECK(call) check_status(call, #call)
 
@@ -192,6 +193,139 @@ static uint64_t run_protect_1g(struct world *w)
     return end - start;
 }
 
+static uint64_t run_harvest_1g(struct world *w)
+{
+    struct pt_cursor cursor;
+    struct pt_range run;
+
+    w->prop |= PT_A | PT_D;
+    map(w, 0, SMALL_AT, GIB);
+    w->prop &= ~(PT_A | PT_D);
+
+    const uint64_t start = now_ns();
+
+    open_at(w, &cursor, 0, GIB);
+    CHECK(PT(cursor_harvest)(&cursor, GIB, PT_D, true, &run));
+    PT(cursor_end)(&cursor);
+    PT(gather_sync)(&w->gather);
+
+    const uint64_t end = now_ns();
+
+    unmap(w, 0, GIB);
+    return end - start;
+}
+
+/* Splitting 2 MiB leaves and collapsing their pieces again, each. */
+static uint64_t run_split_collapse(struct world *w)
+{
+    struct pt_cursor cursor;
+
+    map(w, 0, FRAMES_AT, 256 * LARGE);
+
+    const uint64_t start = now_ns();
+
+    open_at(w, &cursor, 0, 256 * LARGE);
+    for (uint64_t i = 0; i < 256; i++) {
+        CHECK(PT(cursor_split)(&cursor, 1));
+        CHECK(PT(cursor_collapse)(&cursor, 2));
+    }
+    PT(cursor_end)(&cursor);
+    PT(gather_sync)(&w->gather);
+
+    const uint64_t end = now_ns();
+
+    unmap(w, 0, 256 * LARGE);
+    return end - start;
+}
+
+/* Addresses `stride` apart, modulo 1 GiB. */
+static uint64_t time_lookups(struct world *w, uint64_t stride)
+{
+    struct pt_item item;
+
+    map(w, 0, SMALL_AT, GIB);
+
+    const uint64_t start = now_ns();
+
+    for (uint64_t i = 0, address = 0; i < LOOKUPS; i++, address = (address + stride) % GIB)
+        CHECK(PT(lookup)(&w->pt, address, &item));
+
+    const uint64_t end = now_ns();
+
+    unmap(w, 0, GIB);
+    return end - start;
+}
+
+static uint64_t run_lookup_random(struct world *w)
+{
+    return time_lookups(w, 166667 * PAGE); /* prime to 1 GiB in pages: jumps about, and comes everywhere */
+}
+
+static uint64_t run_lookup_hot(struct world *w)
+{
+    return time_lookups(w, 0);
+}
+
+static void unmap_other(struct world *w)
+{
+    struct pt_cursor cursor;
+
+    CHECK(PT(cursor_init)(&cursor, &w->other, 0, GIB, PT_WRITE, &w->other_gather));
+    CHECK(PT(cursor_unmap_range)(&cursor, GIB));
+    PT(cursor_end)(&cursor);
+    PT(gather_sync)(&w->other_gather);
+}
+
+/* A fork by sharing tables: the whole operation, whatever is mapped. */
+static uint64_t run_share_1g(struct world *w)
+{
+    struct pt_cursor from, to;
+
+    map(w, 0, SMALL_AT, GIB);
+
+    const uint64_t start = now_ns();
+
+    open_at(w, &from, 0, GIB);
+    CHECK(PT(cursor_init)(&to, &w->other, 0, GIB, PT_WRITE, &w->other_gather));
+    CHECK(PT(cursor_share_from)(&to, &from, GIB));
+    PT(cursor_end)(&to);
+    PT(cursor_end)(&from);
+    PT(gather_sync)(&w->gather);
+
+    const uint64_t end = now_ns();
+
+    unmap_other(w);
+    unmap(w, 0, GIB);
+    return end - start;
+}
+
+/* The first change below tables that are shared: two tables are copied on the way, then one page changes. */
+static uint64_t run_unshare_one(struct world *w)
+{
+    struct pt_cursor from, to;
+
+    map(w, 0, SMALL_AT, GIB);
+    open_at(w, &from, 0, GIB);
+    CHECK(PT(cursor_init)(&to, &w->other, 0, GIB, PT_WRITE, &w->other_gather));
+    CHECK(PT(cursor_share_from)(&to, &from, GIB));
+    PT(cursor_end)(&to);
+    PT(cursor_end)(&from);
+    PT(gather_sync)(&w->gather);
+
+    const uint64_t start = now_ns();
+
+    open_at(w, &from, 0, PAGE);
+    CHECK(PT(cursor_protect_range)(&from, PAGE, (struct pt_change){.set = PT_W}));
+    PT(cursor_end)(&from);
+    PT(gather_sync)(&w->gather);
+
+    const uint64_t end = now_ns();
+
+    unmap_other(w);
+    unmap(w, 0, GIB);
+    return end - start;
+}
+
 /* As a copy-on-write fork does it: both sides lose W. */
 static uint64_t run_copy_1g(struct world *w)
 {
@@ -211,10 +345,7 @@ static uint64_t run_copy_1g(struct world *w)
 
     const uint64_t end = now_ns();
 
-    CHECK(PT(cursor_init)(&to, &w->other, 0, GIB, PT_WRITE, &w->other_gather));
-    CHECK(PT(cursor_unmap_range)(&to, GIB));
-    PT(cursor_end)(&to);
-    PT(gather_sync)(&w->other_gather);
+    unmap_other(w);
     unmap(w, 0, GIB);
     return end - start;
 }
@@ -222,6 +353,8 @@ static uint64_t run_copy_1g(struct world *w)
 static const struct operation operations[] = {
     {"cursor_only", ONES, FLOOR_LOCK, false, run_cursor},
     {"query_one", QUERIES, FLOOR_LOAD, false, run_query},
+    {"lookup_hot", LOOKUPS, FLOOR_LOAD, false, run_lookup_hot},
+    {"lookup_random_1g", LOOKUPS, FLOOR_LOAD, false, run_lookup_random},
     {"map_one", ONES, FLOOR_STORE, true, run_map_one},
     {"map_256_per_leaf", 256, FLOOR_STORE, true, run_map_256},
     {"map_1g_per_leaf", LEAVES, FLOOR_TABLE, true, run_map_1g},
@@ -230,7 +363,11 @@ static const struct operation operations[] = {
     {"unmap_256_per_leaf", 256, FLOOR_STORE, true, run_unmap_256},
     {"unmap_1g_per_leaf", LEAVES, FLOOR_STORE, true, run_unmap_1g},
     {"protect_1g_per_leaf", LEAVES, FLOOR_CHANGE, false, run_protect_1g},
+    {"harvest_1g_per_leaf", LEAVES, FLOOR_CHANGE, false, run_harvest_1g},
+    {"split_collapse_2m", 256, FLOOR_TABLE_WHOLE, false, run_split_collapse},
     {"copy_from_1g_per_leaf", LEAVES, FLOOR_COPY, true, run_copy_1g},
+    {"share_from_1g", 1, FLOOR_STORE, false, run_share_1g},
+    {"unshare_one", 1, FLOOR_TABLE_WHOLE, false, run_unshare_one},
     {0},
 };
 
