@@ -38,7 +38,8 @@ show = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2))
 
 pkg = $(shell pkg-config $(1) $(2) 2>/dev/null)
 
-# What is built: one list a program, by folder.
+# What is built: one list a program, by folder. Rules for what is on a list name their targets (static patterns): make
+# would take objects that only a chain of plain patterns leads to for intermediate, and not miss them when they are gone.
 EPT_SRC    := $(wildcard ept/*.c)
 VMM_SRC    := $(wildcard vmm/*.c vmm/*/*.c) $(wildcard vmm/*/*.S)
 CLIENT_SRC := $(wildcard tools/client/*.c)
@@ -54,7 +55,6 @@ GUEST_BIN := $(GUESTS:%=$(BUILD)/guest/%.bin) $(GUESTS:%=$(BUILD)/guest/%.elf) $
 
 .PHONY: all demo check check-nested bench install uninstall clean packages test-programs kvm-programs bench-programs
 .DELETE_ON_ERROR:
-.SECONDARY:
 
 all: $(EPT_LIB) $(VMM) $(TOOL_BIN) $(GUEST_BIN)
 
@@ -110,11 +110,11 @@ $(GUEST_OBJ)/guest/%.o: guest/%.S | $(PACKAGES)
 	@mkdir -p $(@D)
 	$(call show,CC,$<)
 	$(Q)$(CC) $(GUEST_CFLAGS) -c -o $@ $<
-$(BUILD)/guest/%.elf: $(GUEST_OBJ)/guest/%.o $(GUEST_LIB) guest/lib/guest.ld
+$(GUESTS:%=$(BUILD)/guest/%.elf): $(BUILD)/guest/%.elf: $(GUEST_OBJ)/guest/%.o $(GUEST_LIB) guest/lib/guest.ld
 	@mkdir -p $(@D)
 	$(call show,LD,$@)
 	$(Q)$(CC) -nostdlib -static -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,-T,guest/lib/guest.ld -o $@ $(filter %.o,$^)
-$(BUILD)/guest/%.bin: $(BUILD)/guest/%.elf
+$(GUESTS:%=$(BUILD)/guest/%.bin): %.bin: %.elf
 	$(Q)objcopy -O binary $< $@
 $(BUILD)/guest.bin: $(BUILD)/guest/hello.bin
 	$(Q)cp $< $@
@@ -124,29 +124,30 @@ $(BUILD)/guest.bin: $(BUILD)/guest/hello.bin
 SUPPORT_OBJ := $(call objects,$(wildcard tests/support/*.c))
 VMM_PARTS   := $(filter-out $(OBJ)/vmm/main.o,$(call objects,$(VMM_SRC)))
 PTSTAT_PURE := $(call objects,tools/ptstat/samples.c tools/ptstat/bytes.c)
-UNIT_BIN    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c tests/model/*.c))
+UNIT_BIN    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c))
+MODEL_BIN   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/model/*.c))
 KVM_BIN     := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/kvm/*.c))
 BENCH_BIN   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/*.c))
 TEST_LIBS    = $(call pkg,--libs,check jansson libuv) -lm
 
-$(BUILD)/tests/unit/%: $(OBJ)/tests/unit/%.o $(SUPPORT_OBJ) $(VMM_PARTS) $(PTSTAT_PURE) $(EPT_LIB) $(call objects,$(CLIENT_SRC))
+$(UNIT_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJ) $(VMM_PARTS) $(PTSTAT_PURE) $(EPT_LIB) $(call objects,$(CLIENT_SRC))
 	@mkdir -p $(@D)
 	$(call show,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
-$(BUILD)/tests/model/%: $(OBJ)/tests/model/%.o $(SUPPORT_OBJ) $(VMM_PARTS) $(EPT_LIB) $(call objects,$(CLIENT_SRC))
+$(MODEL_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJ) $(VMM_PARTS) $(EPT_LIB) $(call objects,$(CLIENT_SRC))
 	@mkdir -p $(@D)
 	$(call show,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
-$(BUILD)/tests/kvm/%: $(OBJ)/tests/kvm/%.o $(SUPPORT_OBJ) $(EPT_LIB) $(call objects,$(CLIENT_SRC))
+$(KVM_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJ) $(EPT_LIB) $(call objects,$(CLIENT_SRC))
 	@mkdir -p $(@D)
 	$(call show,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
-$(BUILD)/tests/bench/%: $(OBJ)/tests/bench/%.o $(EPT_LIB)
+$(BENCH_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(EPT_LIB)
 	@mkdir -p $(@D)
 	$(call show,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(call pkg,--libs,liburcu-qsbr)
 
-test-programs: $(UNIT_BIN)
+test-programs: $(UNIT_BIN) $(MODEL_BIN)
 kvm-programs: $(KVM_BIN)
 bench-programs: $(BENCH_BIN)
 
