@@ -1,7 +1,6 @@
 /* The arena: hands out fresh pages in order and returned pages first, all zeroed. A returned page's first word holds
  * the index of the next one; it is zeroed when it is handed out again. */
 #include <ept/arena.h>
-#include <string.h>
 
 void pt_arena_init(struct pt_arena *arena, void *base, uint64_t pa, uint64_t pages)
 {
@@ -56,7 +55,7 @@ bool pt_arena_alloc(void *ctx, uint64_t *pa)
     arena->used += found;
     arena_unlock(arena);
     if (dirty)
-        memset(arena_page(arena, index), 0, PT_PAGE_SIZE);
+        __builtin_memset(arena_page(arena, index), 0, PT_PAGE_SIZE); /* <string.h> is not a freestanding header */
     if (found)
         *pa = arena->pa + index * PT_PAGE_SIZE;
     return found;
