@@ -147,6 +147,35 @@ $(BENCH_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(EPT_LIB)
 	$(call show,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(call pkg,--libs,liburcu-qsbr)
 
+# The library with nothing but the compiler around it, by two compilers at two levels: each is linked whole into a guest
+# of tests/freestanding, which tests/kvm/freestanding.c runs. Only what the compiler calls by itself comes from guest/lib.
+FREESTANDING     := gcc-O2 gcc-Os clang-O2 clang-Os
+FREESTANDING_SRC := $(wildcard tests/freestanding/*.c) guest/lib/start.S guest/lib/console.c
+FREESTANDING_BIN := $(FREESTANDING:%=$(BUILD)/guest/freestanding/%.elf)
+
+# $(1): one of FREESTANDING; $(2): its compiler; $(3): its level; $(4): where its objects go
+define freestanding
+$(4)/%.o: %.c | $$(PACKAGES)
+	@mkdir -p $$(@D)
+	$$(call show,CC,$$@)
+	$$(Q)$(2) $$(GUEST_CFLAGS) -g0 $(3) -nostdinc -isystem "$$$$($(2) -print-file-name=include)" -c -o $$@ $$<
+$(4)/%.o: %.S | $$(PACKAGES)
+	@mkdir -p $$(@D)
+	$$(call show,AS,$$@)
+	$$(Q)$(2) $$(GUEST_CFLAGS) -g0 -c -o $$@ $$<
+$(4)/libept.a: $(EPT_SRC:%.c=$(4)/%.o)
+$(4)/calls.a: $(4)/guest/lib/string.o
+$(4)/libept.a $(4)/calls.a:
+	$$(Q)rm -f $$@ && $$(AR) rcs $$@ $$^
+$(BUILD)/guest/freestanding/$(1).elf: $(addprefix $(4)/,$(addsuffix .o,$(basename $(FREESTANDING_SRC)))) $(4)/libept.a $(4)/calls.a guest/lib/guest.ld
+	@mkdir -p $$(@D)
+	$$(call show,LD,$$@)
+	$$(Q)$(2) -nostdlib -static -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,-T,guest/lib/guest.ld -o $$@ \
+	    $$(filter %.o,$$^) -Wl,--whole-archive $(4)/libept.a -Wl,--no-whole-archive $(4)/calls.a
+endef
+$(foreach v,$(FREESTANDING),$(eval $(call freestanding,$(v),$(firstword $(subst -, ,$(v))),-$(lastword $(subst -, ,$(v))),    $(OBJ)/freestanding/$(v))))
+$(BUILD)/tests/kvm/freestanding: | $(FREESTANDING_BIN)
+
 test-programs: $(UNIT_BIN) $(MODEL_BIN)
 kvm-programs: $(KVM_BIN)
 bench-programs: $(BENCH_BIN)

@@ -1,0 +1,222 @@
+/* Every operation of the library on one small tree, in steps that build on each other. Included by exercise_ept.c and
+ * exercise_x86.c, which define FN, EXERCISE, RIGHTS and look(). */
+
+/* What is mapped at first: three 2 MiB pages and four of 4 KiB. */
+#define FIRST  ((uint64_t)6 * MIB + 16 * KIB)
+#define SECOND ((uint64_t)512 * MIB) /* where the copy goes */
+#define SPACE  ((uint64_t)1024 * MIB)
+
+/* A tree, and a cursor and gather to work on it with. */
+struct exercise {
+    struct world *world;
+    struct pt pt;
+    struct pt_gather gather;
+    struct pt_cursor cursor;
+};
+
+static void open(struct exercise *e, uint64_t start, uint64_t length)
+{
+    FN(gather_init)(&e->gather, &e->pt);
+    EXPECT(FN(cursor_init)(&e->cursor, &e->pt, start, length, PT_WRITE, &e->gather) == PT_OK);
+}
+
+static void close(struct exercise *e)
+{
+    FN(cursor_end)(&e->cursor);
+    FN(gather_sync)(&e->gather);
+}
+
+static bool allows(struct exercise *e, uint64_t address, enum walk_access access)
+{
+    return look(e->world, &e->pt, address, access).result == WALK_OK;
+}
+
+static bool leads_to(struct exercise *e, uint64_t address, uint64_t hpa)
+{
+    struct walk_answer answer = look(e->world, &e->pt, address, WALK_READ);
+
+    return answer.result == WALK_OK && answer.pa == hpa;
+}
+
+static struct pt_statistics counted(struct exercise *e)
+{
+    struct pt_statistics statistics;
+
+    FN(count)(&e->pt, &statistics);
+    return statistics;
+}
+
+static enum pt_status add_frames(void *ctx, const struct pt_item *first, uint64_t count)
+{
+    *(uint64_t *)ctx += count * first->frames;
+    return PT_OK;
+}
+
+/* Every invariant holds, and so many frames are mapped. */
+static void verify(struct exercise *e, uint64_t frames)
+{
+    struct pt_fault fault;
+    uint64_t seen = 0;
+
+    EXPECT(FN(check)(&e->pt, add_frames, &seen, &fault) == PT_OK);
+    EXPECT(seen == frames);
+    EXPECT(counted(e).frames == frames);
+    EXPECT(counted(e).tracked == frames);
+}
+
+static void map(struct exercise *e)
+{
+    struct pt_statistics s;
+
+    open(e, 0, SPACE);
+    EXPECT(FN(cursor_map_range)(&e->cursor, WORLD_HPA, FIRST, RIGHTS | PT_WB | PT_TRACKED) == PT_OK);
+    EXPECT(FN(cursor_at)(&e->cursor) == FIRST);
+    close(e);
+    s = counted(e);
+    EXPECT(s.leaves[2] == 3 && s.leaves[1] == 4);
+    EXPECT(leads_to(e, 0, WORLD_HPA));
+    EXPECT(leads_to(e, FIRST - 1, WORLD_HPA + FIRST - 1));
+    EXPECT(!allows(e, FIRST, WALK_READ));
+    verify(e, FIRST / PT_PAGE_SIZE);
+}
+
+/* Part of a huge page: it is split, and the rest of it keeps its rights. */
+static void protect(struct exercise *e)
+{
+    struct pt_statistics s;
+
+    open(e, 0, SPACE);
+    EXPECT(FN(cursor_jump)(&e->cursor, MIB) == PT_OK);
+    EXPECT(FN(cursor_protect_range)(&e->cursor, 64 * KIB, (struct pt_change){.clear = PT_W}) == PT_OK);
+    close(e);
+    s = counted(e);
+    EXPECT(s.leaves[2] == 2 && s.leaves[1] == 4 + PT_ENTRIES);
+    EXPECT(e->world->flushed > 0);
+    EXPECT(allows(e, MIB - 1, WALK_WRITE) && allows(e, MIB + 64 * KIB, WALK_WRITE));
+    EXPECT(!allows(e, MIB, WALK_WRITE) && leads_to(e, MIB, WORLD_HPA + MIB));
+    EXPECT(pt_frames_count(&e->world->frames, WORLD_HPA, 2) == 0);
+    EXPECT(pt_frames_references(&e->world->frames, WORLD_HPA + MIB) == 1);
+    verify(e, FIRST / PT_PAGE_SIZE);
+}
+
+/* Copy-on-write within the tree: two cursors inside the one that claims both ranges. */
+static void copy(struct exercise *e)
+{
+    const struct pt_change read_only = {.clear = PT_W};
+    struct pt_cursor from, to;
+
+    open(e, 0, SPACE);
+    EXPECT(FN(cursor_init_inside)(&from, &e->cursor, 0, 16 * MIB) == PT_OK);
+    EXPECT(FN(cursor_init_inside)(&to, &e->cursor, SECOND, 16 * MIB) == PT_OK);
+    EXPECT(FN(cursor_copy_from)(&to, &from, 8 * MIB, read_only, read_only) == PT_OK);
+    EXPECT(FN(cursor_at)(&from) == 8 * MIB && FN(cursor_at)(&to) == SECOND + 8 * MIB);
+    FN(cursor_end)(&to);
+    FN(cursor_end)(&from);
+    close(e);
+    for (uint64_t at = 0; at < FIRST; at += 64 * KIB) {
+        EXPECT(leads_to(e, at, WORLD_HPA + at) && leads_to(e, SECOND + at, WORLD_HPA + at));
+        EXPECT(!allows(e, at, WALK_WRITE) && !allows(e, SECOND + at, WALK_WRITE));
+        EXPECT(pt_frames_references(&e->world->frames, WORLD_HPA + at) == 2);
+    }
+    verify(e, 2 * FIRST / PT_PAGE_SIZE);
+}
+
+/* What cannot be done is refused and changes nothing. */
+static void refuse(struct exercise *e)
+{
+    const uint64_t tables = pt_arena_used(&e->world->arena);
+    const uint64_t refused = WORLD_HPA + WORLD_FRAMES * PT_PAGE_SIZE;
+
+    open(e, 0, SPACE);
+    EXPECT(FN(cursor_map)(&e->cursor, WORLD_HPA, 1, PT_R | PT_WB) == PT_EOCCUPIED);
+    EXPECT(FN(cursor_map)(&e->cursor, WORLD_HPA + 1, 1, PT_R | PT_WB) == PT_EINVAL);
+    EXPECT(FN(cursor_jump)(&e->cursor, SPACE + PT_PAGE_SIZE) == PT_ERANGE);
+    EXPECT(FN(cursor_jump)(&e->cursor, 256 * MIB) == PT_OK);
+    EXPECT(FN(cursor_map)(&e->cursor, refused, 2, RIGHTS | PT_WB | PT_TRACKED) == PT_EFRAME);
+    e->world->arena.limit = tables;
+    EXPECT(FN(cursor_map)(&e->cursor, WORLD_HPA, 1, RIGHTS | PT_WB | PT_TRACKED) == PT_ENOMEM);
+    e->world->arena.limit = WORLD_TABLES;
+    EXPECT(FN(cursor_at)(&e->cursor) == 256 * MIB);
+    EXPECT(*pt_status_name(PT_ENOMEM) != 0);
+    close(e);
+    EXPECT(pt_arena_used(&e->world->arena) == tables);
+    verify(e, 2 * FIRST / PT_PAGE_SIZE);
+}
+
+/* Looking, changing and taking leaf by leaf. */
+static void step(struct exercise *e)
+{
+    struct pt_item item;
+
+    open(e, 0, SPACE);
+    EXPECT(FN(cursor_query)(&e->cursor, &item) == PT_OK && item.kind == PT_LEAF && item.level == 1);
+    EXPECT(FN(cursor_next)(&e->cursor) == PT_OK && FN(cursor_at)(&e->cursor) == PT_PAGE_SIZE);
+    EXPECT(FN(cursor_jump)(&e->cursor, FIRST) == PT_OK);
+    EXPECT(FN(cursor_find_next)(&e->cursor, SPACE - FIRST, &item) == PT_OK && item.start == SECOND);
+    EXPECT(FN(cursor_protect_next)(&e->cursor, MIB, (struct pt_change){.set = PT_W}, &item) == PT_OK);
+    EXPECT((item.prop & PT_W) == 0 && FN(cursor_at)(&e->cursor) == SECOND + PT_PAGE_SIZE);
+    EXPECT(FN(cursor_take_next)(&e->cursor, MIB, &item) == PT_OK && item.start == SECOND + PT_PAGE_SIZE);
+    EXPECT(FN(cursor_take_next)(&e->cursor, PT_PAGE_SIZE, &item) == PT_OK);
+    EXPECT(FN(cursor_jump)(&e->cursor, SECOND) == PT_OK);
+    close(e);
+    EXPECT(allows(e, SECOND, WALK_WRITE) && !allows(e, SECOND + PT_PAGE_SIZE, WALK_READ));
+    verify(e, 2 * FIRST / PT_PAGE_SIZE - 2);
+}
+
+static void write_text(void *ctx, const char *text, size_t length)
+{
+    *(uint64_t *)ctx += length;
+    for (size_t i = 0; i < length; i++)
+        port_out8(PORT_CONSOLE, (uint8_t)text[i]);
+}
+
+static void count_text(void *ctx, const char *text, size_t length)
+{
+    (void)text;
+    *(uint64_t *)ctx += length;
+}
+
+static void show(struct exercise *e)
+{
+    uint64_t text = 0, json = 0;
+
+    FN(dump)(&e->pt, PT_DUMP_TEXT, write_text, &text);
+    FN(dump)(&e->pt, PT_DUMP_JSON, count_text, &json);
+    EXPECT(text > 0 && json > 0);
+}
+
+/* The copy goes as one table, the rest page by page; what only one side held is released, once flushed. */
+static void unmap(struct exercise *e)
+{
+    struct pt_item item;
+
+    open(e, 0, SPACE);
+    EXPECT(FN(cursor_unmap_range)(&e->cursor, 4 * MIB + 4 * KIB) == PT_OK);
+    EXPECT(FN(cursor_jump)(&e->cursor, SECOND) == PT_OK);
+    EXPECT(FN(cursor_take_subtree)(&e->cursor, 2 * MIB, &item) == PT_OK);
+    EXPECT(item.kind == PT_TABLE && item.frames == PT_ENTRIES - 2);
+    EXPECT(e->world->released == 0);
+    close(e);
+    EXPECT(e->world->released == PT_ENTRIES);
+    EXPECT(!allows(e, 0, WALK_READ) && allows(e, 4 * MIB + 4 * KIB, WALK_READ));
+    EXPECT(!allows(e, SECOND, WALK_READ) && allows(e, SECOND + 2 * MIB, WALK_READ));
+    verify(e, (FIRST - 4 * MIB - 4 * KIB + FIRST - 2 * MIB) / PT_PAGE_SIZE);
+}
+
+void EXERCISE(unsigned levels)
+{
+    struct exercise e = {.world = world_start(levels)};
+
+    EXPECT(FN(init)(&e.pt, &e.world->config) == PT_OK);
+    EXPECT(pt_arena_used(&e.world->arena) == 1);
+    map(&e);
+    protect(&e);
+    copy(&e);
+    refuse(&e);
+    step(&e);
+    show(&e);
+    unmap(&e);
+    FN(destroy)(&e.pt);
+    EXPECT(pt_arena_used(&e.world->arena) == 0);
+    EXPECT(e.world->released == FIRST / PT_PAGE_SIZE);
+}
