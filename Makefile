@@ -5,7 +5,8 @@
 #   make check      every test, under every sanitizer that applies
 #   make check-nested  the KVM tests on an emulated machine, as `make check` does where /dev/kvm is missing
 #   make bench      the library's and the VMM's figures, as ratios to a baseline of the same run
-#   make install    DESTDIR= and prefix= as usual
+#   make install    DESTDIR=, prefix=, libdir= and so on as usual; make uninstall takes the same ones
+#   make install-lib   the page-table library alone; needs nothing but a C compiler
 #   make clean
 #
 # CC=clang chooses the compiler; SAN=address,undefined or SAN=thread builds with sanitizers into a folder of its own;
@@ -14,11 +15,19 @@
 ifeq ($(origin CC),default)
 CC := gcc
 endif
-prefix  ?= /usr/local
 DESTDIR ?=
 SAN     ?=
 WERROR  ?=
 VERSION := 0.1.0
+
+# Where `make install` puts things.
+prefix      ?= /usr/local
+exec_prefix ?= $(prefix)
+bindir      ?= $(exec_prefix)/bin
+libdir      ?= $(exec_prefix)/lib
+includedir  ?= $(prefix)/include
+datarootdir ?= $(prefix)/share
+mandir      ?= $(datarootdir)/man
 
 comma := ,
 BUILD ?= build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))$(if $(filter clang,$(CC)),/clang)
@@ -46,6 +55,9 @@ CLIENT_SRC := $(wildcard tools/client/*.c)
 TOOLS      := $(notdir $(patsubst %/,%,$(filter-out tools/client/,$(wildcard tools/*/))))
 GUESTS     := $(basename $(notdir $(wildcard guest/*.c guest/*.S)))
 
+LIBRARY_PAGES := $(wildcard ept/*.3)
+PROGRAM_PAGES := $(wildcard vmm/*.1 tools/*/*.1)
+
 objects = $(patsubst %,$(OBJ)/%.o,$(basename $(1)))
 
 EPT_LIB := $(BUILD)/libept.a
@@ -53,7 +65,8 @@ VMM     := $(BUILD)/vmm
 TOOL_BIN := $(TOOLS:%=$(BUILD)/tools/%)
 GUEST_BIN := $(GUESTS:%=$(BUILD)/guest/%.bin) $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest.bin
 
-.PHONY: all demo check check-nested bench install uninstall clean packages test-programs kvm-programs bench-programs
+.PHONY: all demo check check-nested bench install install-lib uninstall clean packages
+.PHONY: test-programs kvm-programs bench-programs
 .DELETE_ON_ERROR:
 
 all: $(EPT_LIB) $(VMM) $(TOOL_BIN) $(GUEST_BIN)
@@ -65,10 +78,15 @@ $(PACKAGES): .ci/packages
 	@mkdir -p $(@D) && touch $@
 packages: $(PACKAGES)
 
+define compile
+@mkdir -p $(@D)
+$(call show,CC,$<)
+$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+endef
 $(OBJ)/%.o: %.c | $(PACKAGES)
-	@mkdir -p $(@D)
-	$(call show,CC,$<)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(compile)
+$(OBJ)/ept/%.o: ept/%.c # the library needs no packages
+	$(compile)
 $(OBJ)/%.o: %.S | $(PACKAGES)
 	@mkdir -p $(@D)
 	$(call show,AS,$<)
@@ -197,19 +215,37 @@ bench:
 	@$(MAKE) --no-print-directory all bench-programs
 	@BUILD=$(BUILD) tests/bench/run
 
-install: all
-	install -d $(DESTDIR)$(prefix)/bin $(DESTDIR)$(prefix)/lib $(DESTDIR)$(prefix)/include/ept \
-	    $(DESTDIR)$(prefix)/include/cleave $(DESTDIR)$(prefix)/share/man/man1
-	install -m 755 $(VMM) $(TOOL_BIN) $(DESTDIR)$(prefix)/bin
-	install -m 644 $(EPT_LIB) $(DESTDIR)$(prefix)/lib
-	install -m 644 include/ept/*.h $(DESTDIR)$(prefix)/include/ept
-	install -m 644 include/cleave/* $(DESTDIR)$(prefix)/include/cleave
-	install -m 644 $(wildcard vmm/*.1 tools/*/*.1) $(DESTDIR)$(prefix)/share/man/man1
+# $(call put,MODE,FILES,FOLDER) and $(call drop,FILES,FOLDER): install and its inverse, file by file.
+put  = install -d '$(DESTDIR)$(3)' && install -m $(1) $(2) '$(DESTDIR)$(3)'
+drop = rm -f $(patsubst %,'$(DESTDIR)$(2)/%',$(notdir $(1)))
+
+# libept.pc names its folders by way of its prefix, so that pkg-config can move them.
+PC := $(DESTDIR)$(libdir)/pkgconfig/libept.pc
+pc_path = $(patsubst $(prefix)/%,$${prefix}/%,$(1))
+
+install: all install-lib
+	$(call put,755,$(VMM) $(TOOL_BIN),$(bindir))
+	$(call put,644,$(PROGRAM_PAGES),$(mandir)/man1)
+	$(call put,644,$(wildcard include/cleave/*),$(includedir)/cleave)
+
+install-lib: $(EPT_LIB)
+	$(call put,644,$(EPT_LIB),$(libdir))
+	$(call put,644,$(wildcard include/ept/*.h),$(includedir)/ept)
+	$(call put,644,$(LIBRARY_PAGES),$(mandir)/man3)
+	install -d '$(dir $(PC))'
+	sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(call pc_path,$(libdir))|' \
+	    -e 's|@includedir@|$(call pc_path,$(includedir))|' -e 's|@version@|$(VERSION)|' ept/libept.pc.in >'$(PC)'
+	chmod 644 '$(PC)'
 
 uninstall:
-	rm -f $(addprefix $(DESTDIR)$(prefix)/bin/,vmm $(TOOLS)) $(DESTDIR)$(prefix)/lib/libept.a
-	rm -f $(addprefix $(DESTDIR)$(prefix)/share/man/man1/,$(notdir $(wildcard vmm/*.1 tools/*/*.1)))
-	rm -rf $(DESTDIR)$(prefix)/include/ept $(DESTDIR)$(prefix)/include/cleave
+	$(call drop,$(VMM) $(TOOL_BIN),$(bindir))
+	$(call drop,$(PROGRAM_PAGES),$(mandir)/man1)
+	$(call drop,$(wildcard include/cleave/*),$(includedir)/cleave)
+	$(call drop,$(EPT_LIB),$(libdir))
+	$(call drop,$(wildcard include/ept/*.h),$(includedir)/ept)
+	$(call drop,$(LIBRARY_PAGES),$(mandir)/man3)
+	rm -f '$(PC)'
+	rmdir '$(DESTDIR)$(includedir)/ept' '$(DESTDIR)$(includedir)/cleave' 2>/dev/null || true
 
 clean:
 	rm -rf build
