@@ -4,6 +4,7 @@
 /* What is mapped at first: three 2 MiB pages and four of 4 KiB. */
 #define FIRST  ((uint64_t)6 * MIB + 16 * KIB)
 #define SECOND ((uint64_t)512 * MIB) /* where the copy goes */
+#define THIRD  ((uint64_t)768 * MIB) /* a huge page of its own */
 #define SPACE  ((uint64_t)1024 * MIB)
 
 /* A tree, and a cursor and gather to work on it with. */
@@ -99,6 +100,41 @@ static void protect(struct exercise *e)
     verify(e, FIRST / PT_PAGE_SIZE);
 }
 
+/* A second tree gets the first one's tables copy-on-write, changes one page, and goes. */
+static void share(struct exercise *e)
+{
+    const uint64_t tables = pt_arena_used(&e->world->arena);
+    struct exercise child = {.world = e->world};
+
+    EXPECT(FN(init)(&child.pt, &e->world->config) == PT_OK);
+    open(e, 0, SPACE);
+    open(&child, 0, SPACE);
+    EXPECT(FN(cursor_share_from)(&child.cursor, &e->cursor, SPACE) == PT_OK);
+    close(e);
+    close(&child);
+    EXPECT(counted(e).shared > 0 && counted(&child).shared > 0);
+    EXPECT(leads_to(&child, FIRST - 1, WORLD_HPA + FIRST - 1));
+    EXPECT(!allows(e, 0, WALK_WRITE) && !allows(&child, 0, WALK_WRITE));
+    EXPECT(pt_frames_references(&e->world->frames, WORLD_HPA) == 1);
+
+    open(&child, 0, PT_PAGE_SIZE);
+    EXPECT(FN(cursor_protect_range)(&child.cursor, PT_PAGE_SIZE, (struct pt_change){.set = PT_W}) == PT_OK);
+    close(&child);
+    EXPECT(allows(&child, 0, WALK_WRITE) && !allows(&child, PT_PAGE_SIZE, WALK_WRITE));
+    EXPECT(!allows(e, 0, WALK_WRITE) && pt_frames_references(&e->world->frames, WORLD_HPA) == 2);
+    verify(e, FIRST / PT_PAGE_SIZE);
+    verify(&child, FIRST / PT_PAGE_SIZE);
+    FN(destroy)(&child.pt);
+
+    open(e, 0, SPACE);
+    EXPECT(FN(cursor_protect_range)(&e->cursor, FIRST, (struct pt_change){.set = PT_W}) == PT_OK);
+    close(e);
+    EXPECT(allows(e, 0, WALK_WRITE) && allows(e, FIRST - 1, WALK_WRITE));
+    EXPECT(counted(e).shared == 0 && pt_arena_used(&e->world->arena) == tables);
+    EXPECT(e->world->released == 0);
+    verify(e, FIRST / PT_PAGE_SIZE);
+}
+
 /* Copy-on-write within the tree: two cursors inside the one that claims both ranges. */
 static void copy(struct exercise *e)
 {
@@ -163,6 +199,65 @@ static void step(struct exercise *e)
     verify(e, 2 * FIRST / PT_PAGE_SIZE - 2);
 }
 
+/* A huge page split and made one again, but only when its pieces are equal. */
+static void resize(struct exercise *e)
+{
+    const uint64_t blocks = counted(e).leaves[2];
+    const struct pt_change mark = {.set = PT_SOFT1}, unmark = {.clear = PT_SOFT1};
+    struct pt_item item;
+
+    open(e, THIRD, 2 * MIB);
+    EXPECT(FN(cursor_map)(&e->cursor, WORLD_HPA + THIRD, 2, RIGHTS | PT_WB | PT_TRACKED) == PT_OK);
+    EXPECT(FN(cursor_jump)(&e->cursor, THIRD + MIB) == PT_OK);
+    EXPECT(FN(cursor_split)(&e->cursor, 1) == PT_OK && FN(cursor_at)(&e->cursor) == THIRD + MIB);
+    EXPECT(FN(cursor_query)(&e->cursor, &item) == PT_OK && item.level == 1 && item.hpa == WORLD_HPA + THIRD + MIB);
+    EXPECT(FN(cursor_protect_next)(&e->cursor, MIB, mark, &item) == PT_OK);
+    EXPECT(FN(cursor_jump)(&e->cursor, THIRD) == PT_OK);
+    EXPECT(FN(cursor_collapse)(&e->cursor, 2) == PT_EUNEQUAL && FN(cursor_at)(&e->cursor) == THIRD);
+    EXPECT(FN(cursor_protect_range)(&e->cursor, 2 * MIB, unmark) == PT_OK);
+    EXPECT(FN(cursor_jump)(&e->cursor, THIRD) == PT_OK);
+    EXPECT(FN(cursor_collapse)(&e->cursor, 2) == PT_OK && FN(cursor_at)(&e->cursor) == THIRD + 2 * MIB);
+    close(e);
+    EXPECT(counted(e).leaves[2] == blocks + 1);
+    EXPECT(leads_to(e, THIRD + MIB, WORLD_HPA + THIRD + MIB));
+    EXPECT(pt_frames_count(&e->world->frames, WORLD_HPA + THIRD, 2) == 1);
+    EXPECT(pt_frames_count(&e->world->frames, WORLD_HPA + THIRD, 1) == 0);
+}
+
+/* What the software MMU wrote to is found once, and again only when it writes again. */
+static void harvest(struct exercise *e)
+{
+    struct pt_range range;
+
+    for (unsigned round = 0; round < 2; round++) {
+        EXPECT(allows(e, THIRD + MIB, WALK_WRITE));
+        open(e, THIRD - MIB, 4 * MIB);
+        EXPECT(FN(cursor_harvest)(&e->cursor, 4 * MIB, PT_D, true, &range) == PT_OK);
+        EXPECT(range.start == THIRD && range.length == 2 * MIB);
+        EXPECT(FN(cursor_jump)(&e->cursor, THIRD - MIB) == PT_OK);
+        EXPECT(FN(cursor_harvest)(&e->cursor, 4 * MIB, PT_D, true, &range) == PT_END);
+        close(e);
+    }
+}
+
+/* Without a cursor. Then the page goes. */
+static void look_up(struct exercise *e)
+{
+    const uint64_t sections = e->world->sections;
+    struct pt_item item;
+
+    EXPECT(FN(lookup)(&e->pt, THIRD + MIB, &item) == PT_OK && item.kind == PT_LEAF && item.level == 2);
+    EXPECT(item.start == THIRD && item.at == THIRD + MIB && item.hpa == WORLD_HPA + THIRD && (item.prop & PT_W));
+    EXPECT(FN(lookup)(&e->pt, THIRD + 2 * MIB, &item) == PT_OK && item.kind == PT_HOLE);
+    EXPECT(FN(lookup)(&e->pt, e->pt.size, &item) == PT_ERANGE);
+    EXPECT(e->world->sections >= sections + 2 && e->world->depth == 0);
+    open(e, THIRD, 2 * MIB);
+    EXPECT(FN(cursor_unmap_range)(&e->cursor, 2 * MIB) == PT_OK);
+    close(e);
+    EXPECT(e->world->released == PT_ENTRIES);
+    e->world->released = 0;
+}
+
 static void write_text(void *ctx, const char *text, size_t length)
 {
     *(uint64_t *)ctx += length;
@@ -211,9 +306,13 @@ void EXERCISE(unsigned levels)
     EXPECT(pt_arena_used(&e.world->arena) == 1);
     map(&e);
     protect(&e);
+    share(&e);
     copy(&e);
     refuse(&e);
     step(&e);
+    resize(&e);
+    harvest(&e);
+    look_up(&e);
     show(&e);
     unmap(&e);
     FN(destroy)(&e.pt);

@@ -55,6 +55,30 @@ static void released(void *ctx, uint64_t hpa, uint64_t frames)
     w->released += frames;
 }
 
+static void read_begin(void *ctx)
+{
+    struct world *w = ctx;
+
+    w->sections++;
+    w->depth++;
+}
+
+static void read_end(void *ctx)
+{
+    struct world *w = ctx;
+
+    EXPECT(w->depth > 0);
+    w->depth--;
+}
+
+/* There is one processor, so to wait for a section would be to wait for ever. */
+static void quiesce(void *ctx)
+{
+    struct world *w = ctx;
+
+    EXPECT(w->depth == 0);
+}
+
 struct world *world_start(unsigned levels)
 {
     struct world *w = &world;
@@ -73,6 +97,9 @@ struct world *world_start(unsigned levels)
     w->config.frame_get = frame_get;
     w->config.frame_put = frame_put;
     w->config.flush = flush;
+    w->config.read_begin = read_begin;
+    w->config.read_end = read_end;
+    w->config.quiesce = quiesce;
     w->config.levels = levels;
     w->config.maxphyaddr = 40;
     w->config.caps = PT_CAP_2M | PT_CAP_AD;

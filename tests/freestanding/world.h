@@ -21,6 +21,8 @@ struct world {
     struct walk_memory memory; /* the same tables, for the software MMUs */
     uint64_t flushed;          /* bytes that the flush hook was told */
     uint64_t released;         /* frames that nobody has a reference to any more */
+    uint64_t sections;         /* read-side sections that have begun */
+    unsigned depth;            /* of those in progress */
 };
 
 /* Everything fresh, as after the guest's start. There is one world, used by one exercise after the other. */
