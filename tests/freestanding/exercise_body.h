@@ -248,9 +248,10 @@ static void look_up(struct exercise *e)
 
     EXPECT(FN(lookup)(&e->pt, THIRD + MIB, &item) == PT_OK && item.kind == PT_LEAF && item.level == 2);
     EXPECT(item.start == THIRD && item.at == THIRD + MIB && item.hpa == WORLD_HPA + THIRD && (item.prop & PT_W));
+    EXPECT(FN(lookup)(&e->pt, FIRST - 1, &item) == PT_OK && item.level == 1 && item.hpa == WORLD_HPA + item.start);
     EXPECT(FN(lookup)(&e->pt, THIRD + 2 * MIB, &item) == PT_OK && item.kind == PT_HOLE);
     EXPECT(FN(lookup)(&e->pt, e->pt.size, &item) == PT_ERANGE);
-    EXPECT(e->world->sections >= sections + 2 && e->world->depth == 0);
+    EXPECT(e->world->sections >= sections + 3 && e->world->depth == 0);
     open(e, THIRD, 2 * MIB);
     EXPECT(FN(cursor_unmap_range)(&e->cursor, 2 * MIB) == PT_OK);
     close(e);
