@@ -23,4 +23,5 @@
 #include "ept/generic/tree.h"
 #include "ept/generic/check.h"
 #include "ept/generic/dump.h"
+#include "ept/generic/image.h"
 /* clang-format on */

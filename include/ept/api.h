@@ -168,6 +168,12 @@ PT_CHECKED enum pt_status PT_FN(check)(struct pt *pt, pt_leaf_fn leaf, void *ctx
 /* Prints the mappings, merged into runs, in address order. */
 void PT_FN(dump)(struct pt *pt, enum pt_dump_style style, pt_write_fn write, void *ctx);
 
+/* Writes the tree as one file, as <ept/image.h> specifies it: a header, then every table, with entries as if the tables
+ * lay one after the other from `pa` on, the root first. `write` gets the file's bytes in order; it must not use a cursor
+ * of this tree. PT_EINVAL: pa is not a multiple of 4 KiB; PT_ERANGE: the tables would reach beyond maxphyaddr; then
+ * nothing was written. */
+PT_CHECKED enum pt_status PT_FN(image)(struct pt *pt, uint64_t pa, pt_write_fn write, void *ctx);
+
 #undef PT_FN
 #undef PT_JOIN
 #undef PT_JOIN_
