@@ -136,6 +136,15 @@ struct translation {
     const char *backing; /* where the page's bytes are: "overlay" or "layer" */
 };
 
+/* A run of a guest's pages that are adjacent in GPA and HPA, of one size, and alike. */
+struct mapping {
+    uint64_t gpa, bytes;
+    uint64_t hpa;       /* of its first byte */
+    uint64_t page_size; /* bytes */
+    bool read, write, execute, accessed, dirty;
+    const char *memory_type;
+};
+
 /* Makes a host on `loop` for machines as `options` say; no guest yet. Returns NULL with *failure filled in. */
 struct host *host_new(uv_loop_t *loop, const struct options *options, struct failure *failure);
 
@@ -182,6 +191,14 @@ int host_stats(struct host *host, uint64_t guest, struct guest_stats *stats, str
 /* Walks the guest's view at `gpa`. InvalidArgument where gpa is no guest-physical address at all. */
 int host_translate(struct host *host, uint64_t guest, uint64_t gpa, struct translation *translation,
                    struct failure *failure);
+
+/*
+ * The first runs of the guest's view from the page that holds `gpa` on, in order: *count of them in list[], at most
+ * `most`. *next is where to go on, or 0 where nothing follows. InvalidArgument where gpa is no guest-physical address.
+ */
+#define HOST_MAPPINGS_MAX 4096
+int host_mappings(struct host *host, uint64_t guest, uint64_t gpa, struct mapping *list, size_t most, size_t *count,
+                  uint64_t *next, struct failure *failure);
 
 /* Copies guest RAM [gpa, gpa + length) to buffer. InvalidArgument where any of it is not RAM. Works on a running guest.
  */

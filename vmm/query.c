@@ -97,18 +97,36 @@ int host_stats(struct host *host, uint64_t guest, struct guest_stats *stats, str
     return 0;
 }
 
-int host_translate(struct host *host, uint64_t guest, uint64_t gpa, struct translation *translation,
-                   struct failure *failure)
+/* A machine whose view is as it is now and may be asked about gpa; or NULL with *failure. */
+static struct machine *find_view(struct host *host, uint64_t guest, uint64_t gpa, struct failure *failure)
 {
     struct machine *machine = host_find_live(host, guest, failure);
     if (!machine)
-        return -1;
-    if (gpa >> 48)
-        return fail(failure, FAIL_INVALID_ARGUMENT, "gpa %#" PRIx64 ": a guest-physical address has at most 48 bits",
-                    gpa);
-    if (machine_harvest(machine, failure) < 0)
+        return NULL;
+    if (gpa >> 48) {
+        fail(failure, FAIL_INVALID_ARGUMENT, "gpa %#" PRIx64 ": a guest-physical address has at most 48 bits", gpa);
+        return NULL;
+    }
+    return machine_harvest(machine, failure) < 0 ? NULL : machine;
+}
+
+int host_translate(struct host *host, uint64_t guest, uint64_t gpa, struct translation *translation,
+                   struct failure *failure)
+{
+    struct machine *machine = find_view(host, guest, gpa, failure);
+    if (!machine)
         return -1;
     view_translate(&machine->view, gpa, translation);
+    return 0;
+}
+
+int host_mappings(struct host *host, uint64_t guest, uint64_t gpa, struct mapping *list, size_t most, size_t *count,
+                  uint64_t *next, struct failure *failure)
+{
+    struct machine *machine = find_view(host, guest, gpa, failure);
+    if (!machine)
+        return -1;
+    *count = view_mappings(&machine->view, gpa, list, most, next);
     return 0;
 }
 

@@ -270,6 +270,61 @@ void view_translate(struct view *view, uint64_t gpa, struct translation *transla
     translation->backing = translation->dirty && !translation->write ? "overlay" : "layer";
 }
 
+static struct mapping mapping_of(const struct pt_item *leaf)
+{
+    return (struct mapping){
+        .gpa = leaf->start,
+        .bytes = leaf->length,
+        .hpa = leaf->hpa,
+        .page_size = leaf->length,
+        .read = leaf->prop & PT_R,
+        .write = leaf->prop & PT_W,
+        .execute = leaf->prop & PT_X,
+        .accessed = leaf->prop & PT_A,
+        .dirty = leaf->prop & PT_D,
+        .memory_type = memory_type_name((leaf->prop & PT_MT_MASK) / PT_WC), /* PT_WC is type 1 */
+    };
+}
+
+/* Does the second continue the first, and say the same of its pages? */
+static bool continues(const struct mapping *run, const struct mapping *page)
+{
+    return run->gpa + run->bytes == page->gpa && run->hpa + run->bytes == page->hpa &&
+           run->page_size == page->page_size && run->read == page->read && run->write == page->write &&
+           run->execute == page->execute && run->accessed == page->accessed && run->dirty == page->dirty &&
+           run->memory_type == page->memory_type;
+}
+
+size_t view_mappings(struct view *view, uint64_t gpa, struct mapping *list, size_t most, uint64_t *next)
+{
+    size_t count = 0;
+    *next = 0;
+    if (gpa >= view->memory)
+        return 0;
+    gpa &= ~(PT_PAGE_SIZE - 1);
+    struct claim claim;
+    enum pt_status status = claim_begin(&claim, view, gpa, view->memory - gpa, PT_READ);
+    assert(status == PT_OK);
+    struct pt_item leaf;
+    while (ept_cursor_at(&claim.cursor) < view->memory &&
+           ept_cursor_find_next(&claim.cursor, view->memory - ept_cursor_at(&claim.cursor), &leaf) == PT_OK) {
+        struct mapping page = mapping_of(&leaf);
+        if (count > 0 && continues(&list[count - 1], &page)) {
+            list[count - 1].bytes += page.bytes;
+        } else if (count < most) {
+            list[count++] = page;
+        } else {
+            *next = page.gpa;
+            break;
+        }
+        status = ept_cursor_next(&claim.cursor);
+        assert(status == PT_OK);
+    }
+    (void)status;
+    claim_end(&claim);
+    return count;
+}
+
 void view_count(struct view *view, struct pt_statistics *statistics)
 {
     ept_count(&view->pt, statistics);

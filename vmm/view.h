@@ -63,6 +63,9 @@ int view_each_run_in(struct view *view, uint64_t gpa, uint64_t bytes, view_run_f
 /* The entries on the way to gpa and what the last of them means; gpa must be below the format's end. */
 void view_translate(struct view *view, uint64_t gpa, struct translation *translation);
 
+/* Runs of alike pages, as host_mappings() has them. Returns how many; *next is 0 where nothing follows. */
+size_t view_mappings(struct view *view, uint64_t gpa, struct mapping *list, size_t most, uint64_t *next);
+
 void view_count(struct view *view, struct pt_statistics *statistics);
 
 /* Bytes of tables of all views together. */

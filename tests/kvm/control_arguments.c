@@ -116,6 +116,7 @@ START_TEST(the_commands_are_those_promised)
         "query-marks guest",
         "query-console guest",
         "read-memory guest gpa length",
+        "query-mappings guest? gpa? count?",
     };
     struct client *client = connect_to_vmm();
     json_t *commands = must_call(client, "query-commands", NULL);
@@ -167,7 +168,8 @@ END_TEST
 START_TEST(absent_guests_are_not_found)
 {
     struct client *client = connect_to_vmm();
-    const char *with_guest[] = {"fork", "pause", "resume", "kill", "query-stats", "query-console", "query-marks"};
+    const char *with_guest[] = {"fork",        "pause",         "resume",      "kill",
+                                "query-stats", "query-console", "query-marks", "query-mappings"};
     for (size_t i = 0; i < sizeof with_guest / sizeof with_guest[0]; i++) {
         struct client_error error = {0};
         ck_assert_int_lt(client_callf(client, with_guest[i], NULL, &error, "{s:i}", "guest", 99), 0);

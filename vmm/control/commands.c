@@ -93,6 +93,18 @@ static json_t *run_translate(struct host *host, const struct request *request, s
     return translation_json(&translation);
 }
 
+static json_t *query_mappings(struct host *host, const struct request *request, struct failure *failure)
+{
+    size_t most = request->values[2], count;
+    uint64_t next;
+    struct mapping *list = calloc(most, sizeof *list);
+    json_t *reply = NULL;
+    if (list && host_mappings(host, guest_of(request), request->values[1], list, most, &count, &next, failure) == 0)
+        reply = mappings_json(list, count, next);
+    free(list);
+    return reply;
+}
+
 static json_t *read_memory(struct host *host, const struct request *request, struct failure *failure)
 {
     size_t length = request->values[2];
@@ -209,6 +221,22 @@ const struct command control_commands[] = {
         .run = run_translate,
         .argument_count = 2,
         .arguments = {GUEST, GPA},
+    },
+    {
+        .name = "query-mappings",
+        .description = "what a guest's page table maps, in runs of alike pages",
+        .run = query_mappings,
+        .argument_count = 3,
+        .arguments =
+            {
+                {.name = "guest", .type = ARGUMENT_INTEGER, .default_value = 0, .maximum = INT64_MAX},
+                {.name = "gpa", .type = ARGUMENT_INTEGER, .default_value = 0, .maximum = INT64_MAX},
+                {.name = "count",
+                 .type = ARGUMENT_INTEGER,
+                 .default_value = 1024,
+                 .minimum = 1,
+                 .maximum = HOST_MAPPINGS_MAX},
+            },
     },
     {
         .name = "read-memory",

@@ -152,6 +152,26 @@ json_t *translation_json(const struct translation *translation)
                      (int)translation->dirty, "memory_type", translation->memory_type, "backing", translation->backing);
 }
 
+static json_t *mapping_json(const struct mapping *mapping)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:b, s:s}", "gpa", number(mapping->gpa), "bytes",
+                     number(mapping->bytes), "hpa", number(mapping->hpa), "page_size", number(mapping->page_size),
+                     "read", (int)mapping->read, "write", (int)mapping->write, "execute", (int)mapping->execute,
+                     "accessed", (int)mapping->accessed, "dirty", (int)mapping->dirty, "memory_type",
+                     mapping->memory_type);
+}
+
+json_t *mappings_json(const struct mapping *list, size_t count, uint64_t next)
+{
+    json_t *mappings = json_array();
+    for (size_t i = 0; i < count; i++)
+        if (json_array_append_new(mappings, mapping_json(&list[i])) < 0) {
+            json_decref(mappings);
+            return NULL;
+        }
+    return json_pack("{s:o, s:o*}", "mappings", mappings, "next", next ? json_integer(number(next)) : NULL);
+}
+
 json_t *mark_json(const struct mark *mark)
 {
     return json_pack("{s:I, s:I}", "value", (json_int_t)mark->value, "timestamp_ns", number(mark->timestamp_ns));

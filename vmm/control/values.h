@@ -17,6 +17,7 @@ json_t *guest_json(const struct guest_info *guest);
 json_t *fork_json(const struct fork_report *report);
 json_t *stats_json(const struct guest_stats *stats);
 json_t *translation_json(const struct translation *translation);
+json_t *mappings_json(const struct mapping *list, size_t count, uint64_t next);
 json_t *mark_json(const struct mark *mark);
 json_t *event_json(const struct host_event *event);
 
