@@ -101,9 +101,9 @@ $(VMM): $(call objects,$(VMM_SRC)) $(EPT_LIB)
 	$(call show,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(call pkg,--libs,libuv jansson)
 
-# A tool is the files of its folder plus the shared control-protocol client.
+# A tool is the files of its folder plus the shared control-protocol client, and what it uses of the library.
 define tool
-$(BUILD)/tools/$(1): $(call objects,$(wildcard tools/$(1)/*.c tools/$(1)/*.S) $(CLIENT_SRC))
+$(BUILD)/tools/$(1): $(call objects,$(wildcard tools/$(1)/*.c tools/$(1)/*.S) $(CLIENT_SRC)) $(EPT_LIB)
 	@mkdir -p $$(@D)
 	$$(call show,LD,$$@)
 	$$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ $$(call pkg,--libs,jansson) -lm
@@ -139,16 +139,17 @@ $(BUILD)/guest.bin: $(BUILD)/guest/hello.bin
 
 # Tests: each file under unit/, model/ and kvm/ is one Check program. Unit and model tests see the parts' own
 # functions; kvm tests see the built programs through the control protocol only.
-SUPPORT_OBJ := $(call objects,$(wildcard tests/support/*.c))
-VMM_PARTS   := $(filter-out $(OBJ)/vmm/main.o,$(call objects,$(VMM_SRC)))
-PTSTAT_PURE := $(call objects,tools/ptstat/samples.c tools/ptstat/bytes.c)
-UNIT_BIN    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c))
-MODEL_BIN   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/model/*.c))
-KVM_BIN     := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/kvm/*.c))
-BENCH_BIN   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/*.c))
+SUPPORT_OBJ  := $(call objects,$(wildcard tests/support/*.c))
+VMM_PARTS    := $(filter-out $(OBJ)/vmm/main.o,$(call objects,$(VMM_SRC)))
+PTSTAT_PURE  := $(call objects,tools/ptstat/samples.c tools/ptstat/bytes.c)
+PTDUMP_PARTS := $(call objects,$(addprefix tools/ptdump/,decode.c image.c print.c summary.c))
+UNIT_BIN     := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c))
+MODEL_BIN    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/model/*.c))
+KVM_BIN      := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/kvm/*.c))
+BENCH_BIN    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/*.c))
 TEST_LIBS    = $(call pkg,--libs,check jansson libuv) -lm
 
-$(UNIT_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJ) $(VMM_PARTS) $(PTSTAT_PURE) $(EPT_LIB) $(call objects,$(CLIENT_SRC))
+$(UNIT_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJ) $(VMM_PARTS) $(PTSTAT_PURE) $(PTDUMP_PARTS) $(EPT_LIB) $(call objects,$(CLIENT_SRC))
 	@mkdir -p $(@D)
 	$(call show,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
