@@ -244,7 +244,7 @@ END_TEST
 /* More runs than one reply can hold. */
 START_TEST(a_scattered_guest_is_shown_whole)
 {
-    struct rig rig = RIG("--memory", "64M", "@random", "pages=15000", "pace_us=1", "run=1", "seed=3");
+    struct rig rig = RIG("--memory", "64M", "@random", "pages=15000", "pace_us=100", "run=1", "seed=3");
     random_wait_started(&rig, 0);
     rig_fork(&rig, 0, 1, true, NULL);
     RIG_UNTIL(rig_stat(&rig, 0, "overlay_bytes") > 16 * MIB);

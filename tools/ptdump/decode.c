@@ -75,8 +75,11 @@ const char *letters_of(pt_prop prop, pt_prop first, const char *letters, char te
 {
     size_t n = 0;
 
-    for (; letters[n]; n++)
-        text[n] = (prop & (first << n)) ? letters[n] : '-';
+    for (; letters[n]; n++) {
+        text[n] = '-';
+        if (prop & (first << n))
+            text[n] = letters[n];
+    }
     text[n] = '\0';
     return text;
 }
