@@ -281,6 +281,37 @@ static void show(struct exercise *e)
     EXPECT(text > 0 && json > 0);
 }
 
+static void write_image(void *ctx, const char *bytes, size_t length)
+{
+    struct world *w = ctx;
+
+    EXPECT(length <= WORLD_IMAGE - w->image_bytes);
+    __builtin_memcpy(w->image + w->image_bytes, bytes, length);
+    w->image_bytes += length;
+}
+
+/* The tree as a file, which a software MMU walks where it lies. */
+static void image(struct exercise *e)
+{
+    struct pt_statistics s = counted(e);
+    struct walk_answer answer;
+    struct pt_image image;
+    uint64_t tables = 0;
+
+    EXPECT(FN(image)(&e->pt, MIB + 1, write_image, e->world) == PT_EINVAL && e->world->image_bytes == 0);
+    EXPECT(FN(image)(&e->pt, MIB, write_image, e->world) == PT_OK);
+    EXPECT(pt_image_open(e->world->image, e->world->image_bytes - 1, &image) != NULL);
+    EXPECT(pt_image_open(e->world->image, e->world->image_bytes, &image) == NULL);
+    for (unsigned level = 1; level <= e->pt.config.levels; level++)
+        tables += s.tables[level];
+    EXPECT(image.tables == tables && image.levels == e->pt.config.levels);
+    if (image.format == PT_IMAGE_EPT)
+        walk_ept(&image.memory, &image.ept, FIRST - 1, WALK_READ, &answer);
+    else
+        walk_x86(&image.memory, &image.x86, FIRST - 1, WALK_READ, &answer);
+    EXPECT(answer.result == WALK_OK && answer.pa == WORLD_HPA + FIRST - 1);
+}
+
 /* The copy goes as one table, the rest page by page; what only one side held is released, once flushed. */
 static void unmap(struct exercise *e)
 {
@@ -315,6 +346,7 @@ void EXERCISE(unsigned levels)
     harvest(&e);
     look_up(&e);
     show(&e);
+    image(&e);
     unmap(&e);
     FN(destroy)(&e.pt);
     EXPECT(pt_arena_used(&e.world->arena) == 0);

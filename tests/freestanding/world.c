@@ -8,6 +8,7 @@
 static _Alignas(4096) char tables[WORLD_TABLES * PT_PAGE_SIZE];
 static struct pt_table meta[WORLD_TABLES];
 static _Alignas(8) char counters[COUNTERS * sizeof(uint32_t)];
+static _Alignas(4096) char image[WORLD_IMAGE];
 static struct world world;
 
 /* pt_arena_configure wants ctx for itself, so its hooks are wrapped: ctx here is the world. */
@@ -87,7 +88,7 @@ struct world *world_start(unsigned levels)
     __builtin_memset(tables, 0, sizeof(tables));
     __builtin_memset(meta, 0, sizeof(meta));
     EXPECT(pt_frames_bytes(WORLD_FRAMES) <= sizeof(counters));
-    *w = (struct world){.memory = {.pa = pa, .length = sizeof(tables), .offset = 0}};
+    *w = (struct world){.image = image, .memory = {.pa = pa, .length = sizeof(tables), .offset = 0}};
     pt_arena_init(&w->arena, tables, pa, WORLD_TABLES);
     EXPECT(pt_frames_init(&w->frames, counters, WORLD_HPA, WORLD_FRAMES, released, w));
     pt_arena_configure(&w->arena, meta, &w->config);

@@ -5,9 +5,11 @@
 
 #include <ept/arena.h>
 #include <ept/frames.h>
+#include <ept/image.h>
 #include <ept/walk.h>
 
 #define WORLD_TABLES 64u
+#define WORLD_IMAGE  ((WORLD_TABLES + 1) * PT_PAGE_SIZE)
 #define WORLD_HPA    ((uint64_t)1 << 30) /* the frames that are counted: one GiB from here */
 #define WORLD_FRAMES ((uint64_t)1 << 18)
 
@@ -23,6 +25,8 @@ struct world {
     uint64_t released;         /* frames that nobody has a reference to any more */
     uint64_t sections;         /* read-side sections that have begun */
     unsigned depth;            /* of those in progress */
+    char *image;               /* room for the tables as a file */
+    size_t image_bytes;        /* of it in use */
 };
 
 /* Everything fresh, as after the guest's start. There is one world, used by one exercise after the other. */
