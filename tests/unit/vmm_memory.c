@@ -249,6 +249,28 @@ START_TEST(a_child_shares_every_frame_and_outlives_its_parent)
 }
 END_TEST
 
+START_TEST(a_child_costs_a_few_tables_until_one_of_them_publishes)
+{
+    struct view child;
+    uint64_t used, parent;
+    view_freeze(&f.view, &failure);
+    for (uint64_t gpa = 0; gpa < MEMORY; gpa += UINT64_C(2) << 20) /* every 2 MiB page is split */
+        publish(&f.view, gpa, 1);
+    parent = views_table_bytes(f.views);
+    ck_assert_uint_ge(parent, 8 * PAGE_BYTES);
+    ck_assert_int_eq(view_init(&child, f.views, MEMORY, &failure), 0);
+    ck_assert_int_eq(view_share(&child, &f.view, &failure), 0);
+    ck_assert_uint_le(views_table_bytes(f.views), parent + 3 * PAGE_BYTES); /* none of the eight with pages */
+    used = views_table_bytes(f.views);
+    publish(&child, 0, 1);
+    ck_assert_uint_eq(views_table_bytes(f.views), used + PAGE_BYTES);
+    check_view(&child);
+    check_view(&f.view);
+    view_free(&child);
+    ck_assert_uint_eq(views_table_bytes(f.views), parent);
+}
+END_TEST
+
 START_TEST(what_nobody_maps_any_more_is_given_back)
 {
     uint64_t live = layers_live_bytes(f.layers);
@@ -276,6 +298,7 @@ int main(void)
     tcase_add_test(views, harvested_pages_are_dirty_and_backed_by_the_overlay_until_published);
     tcase_add_test(views, runs_are_as_long_as_contiguity_goes);
     tcase_add_test(views, a_child_shares_every_frame_and_outlives_its_parent);
+    tcase_add_test(views, a_child_costs_a_few_tables_until_one_of_them_publishes);
     tcase_add_test(views, what_nobody_maps_any_more_is_given_back);
     suite_add_tcase(suite, views);
     SRunner *runner = srunner_create(suite);
