@@ -1,4 +1,7 @@
-/* Random operations on EPT of 4 levels against the segment model. */
-#define PT_TEST_FORMAT ept
-#define PT_TEST_LEVELS 4
-#include "tests/model/ept_model_body.h"
+/* Random operations on EPT of 4 levels against the reference. */
+#include "tests/support/model_driver.h"
+
+int main(void)
+{
+    return model_main(&model_ept);
+}

@@ -1,5 +1,5 @@
-/* A simple model of a page table: a sorted array of segments, each contiguous in address and HPA with one set of
- * properties. Two models of the same mappings are equal arrays. Page sizes are not modelled. */
+/* The model of one tree's mappings: a sorted array of segments, each a run of leaves of one size and one set of
+ * properties, contiguous in address and HPA. For the reference implementation of the random tests. */
 #ifndef TESTS_EPT_SEGMENTS_H
 #define TESTS_EPT_SEGMENTS_H
 
@@ -8,6 +8,7 @@
 struct segment {
     uint64_t start, end, hpa;
     pt_prop prop;
+    unsigned level;
 };
 
 struct segments {
@@ -17,21 +18,29 @@ struct segments {
 
 void segments_free(struct segments *segments);
 
-/* Appends behind everything else; merges with the last segment when it continues it. */
-void segments_append(struct segments *segments, struct segment segment);
+/* Index of the first segment that ends after the address. */
+size_t segments_find(const struct segments *segments, uint64_t address);
+
+/* The leaf around the address, as a segment; false: a hole. */
+bool segments_leaf(const struct segments *segments, uint64_t address, struct segment *leaf);
+
+/* The part of [start, end) that lies in this segment. */
+struct segment segment_clip(struct segment segment, uint64_t start, uint64_t end);
 
 /* Is anything mapped in [start, end)? */
 bool segments_mapped(const struct segments *segments, uint64_t start, uint64_t end);
 
+/* Splits the leaf around the address until a leaf begins there, and answers the index of the first segment that begins
+ * there or later. */
+size_t segments_divide(struct segments *segments, uint64_t address);
+
 /* Inserts into a range where nothing is mapped. */
 void segments_insert(struct segments *segments, struct segment segment);
+
+/* Leaves that are partly inside are split. */
 void segments_remove(struct segments *segments, uint64_t start, uint64_t end);
-void segments_protect(struct segments *segments, uint64_t start, uint64_t end, struct pt_change change);
 
-/* The part of the segments inside [start, end), as a new model. */
-struct segments segments_slice(const struct segments *segments, uint64_t start, uint64_t end);
-
-/* Index of the first difference, or -1. */
-long segments_differ(const struct segments *a, const struct segments *b);
+/* As protect_range: leaves that are partly inside are split if they change. */
+void segments_change(struct segments *segments, uint64_t start, uint64_t end, struct pt_change change);
 
 #endif
