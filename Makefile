@@ -4,6 +4,8 @@
 #   make demo       launch a guest, fork it live, show what happened
 #   make check      every test, under every sanitizer that applies
 #   make check-nested  the KVM tests on an emulated machine, as `make check` does where /dev/kvm is missing
+#   make fuzz       the page-table library under libFuzzer, for FUZZ_SECONDS=20 a format
+#   make coverage   which lines of the page-table library its tests reach
 #   make bench      the library's and the VMM's figures, as ratios to a baseline of the same run
 #   make install    DESTDIR=, prefix=, libdir= and so on as usual; make uninstall takes the same ones
 #   make install-lib   the page-table library alone; needs nothing but a C compiler
@@ -65,8 +67,8 @@ VMM     := $(BUILD)/vmm
 TOOL_BIN := $(TOOLS:%=$(BUILD)/tools/%)
 GUEST_BIN := $(GUESTS:%=$(BUILD)/guest/%.bin) $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest.bin
 
-.PHONY: all demo check check-nested bench install install-lib uninstall clean packages
-.PHONY: test-programs kvm-programs bench-programs
+.PHONY: all demo check check-nested bench fuzz coverage install install-lib uninstall clean packages
+.PHONY: test-programs kvm-programs bench-programs fuzz-programs fuzz-targets coverage-programs coverage-targets
 .DELETE_ON_ERROR:
 
 all: $(EPT_LIB) $(VMM) $(TOOL_BIN) $(GUEST_BIN)
@@ -195,6 +197,25 @@ endef
 $(foreach v,$(FREESTANDING),$(eval $(call freestanding,$(v),$(firstword $(subst -, ,$(v))),-$(lastword $(subst -, ,$(v))),    $(OBJ)/freestanding/$(v))))
 $(BUILD)/tests/kvm/freestanding: | $(FREESTANDING_BIN)
 
+# Fuzz targets: built by clang, all of them instrumented, in a folder of their own.
+FUZZ_BIN := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/*.c))
+FUZZ_OBJ := $(filter-out %/model_driver.o,$(filter %/ept_segments.o $(OBJ)/tests/support/model_%,$(SUPPORT_OBJ)))
+$(FUZZ_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(FUZZ_OBJ) $(EPT_LIB)
+	@mkdir -p $(@D)
+	$(call show,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^
+fuzz-targets: $(FUZZ_BIN)
+fuzz-programs:
+	@$(MAKE) --no-print-directory BUILD=build/fuzz CC=clang SAN=address,undefined,fuzzer-no-link OPT="-O1 -g" fuzz-targets
+
+# The tests of the library with its lines counted: likewise.
+COVERAGE ?=
+$(filter $(OBJ)/ept/%,$(call objects,$(EPT_SRC))): CFLAGS += $(if $(COVERAGE),--coverage -fprofile-update=atomic)
+LDFLAGS += $(if $(COVERAGE),--coverage)
+coverage-targets: $(filter $(BUILD)/tests/unit/ept_%,$(UNIT_BIN)) $(MODEL_BIN)
+coverage-programs:
+	@$(MAKE) --no-print-directory BUILD=build/coverage CC=gcc SAN= COVERAGE=1 OPT="-O1 -g" coverage-targets
+
 test-programs: $(UNIT_BIN) $(MODEL_BIN)
 kvm-programs: $(KVM_BIN)
 bench-programs: $(BENCH_BIN)
@@ -210,6 +231,11 @@ check:
 check-nested:
 	@.ci/packages check
 	@tests/run --nested
+
+fuzz coverage:
+	@.ci/packages check
+	@$(MAKE) --no-print-directory $@-programs
+	@tests/$@/check_$@
 
 bench:
 	@.ci/packages check

@@ -10,7 +10,7 @@
 
 #include "tests/support/model_cases.h"
 
-#define RUNS    1000u
+#define RUNS    1500u
 #define STEPS   1000u
 #define SECONDS 300u /* without an end, a run counts as stuck */
 
@@ -92,6 +92,15 @@ START_TEST(cases_match_the_reference)
 }
 END_TEST
 
+START_TEST(statuses_have_names_of_their_own)
+{
+    for (int a = PT_OK; a <= PT_ECORRUPT; a++)
+        for (int b = PT_OK; b < a; b++)
+            ck_assert_str_ne(pt_status_name((enum pt_status)a), pt_status_name((enum pt_status)b));
+    ck_assert_str_eq(pt_status_name((enum pt_status)(PT_ECORRUPT + 1)), "unknown status");
+}
+END_TEST
+
 int model_main(const struct model_format *format)
 {
     Suite *suite = suite_create(format->name);
@@ -104,6 +113,7 @@ int model_main(const struct model_format *format)
     tcase_add_loop_test(tcase, cases_match_the_reference, 0, (int)model_cases());
     tcase_add_test(tcase, random_operations_match_the_reference);
     tcase_add_test(tcase, operations_whose_hooks_fail_change_nothing);
+    tcase_add_test(tcase, statuses_have_names_of_their_own);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -84,6 +84,10 @@ bool exec_open(struct lab *lab, const struct place *place, const struct op *op, 
         return false;
     session->ref.start = session->ref.at = place->claim_start;
     session->ref.end = place->claim_end;
+    status = lab->format->call.cursor_init_inside(&session->cursor, &session->outer, outer.claim_start,
+                                                  outer.claim_end - outer.claim_start + PT_PAGE_SIZE);
+    if (status != PT_ERANGE)
+        return lab_fail(lab, "cursor_init_inside takes more than there is");
     status = lab->format->call.cursor_init_inside(&session->cursor, &session->outer, place->claim_start,
                                                   place->claim_end - place->claim_start);
     if (status != PT_OK)

@@ -131,8 +131,8 @@ static bool query_slots(struct job *job, const struct op *op)
 
 static bool is_repeated(enum op_code code)
 {
-    return code == OP_FIND || code == OP_MAP || code == OP_PROTECT_NEXT || code == OP_TAKE_NEXT || code == OP_TAKE_SUBTREE ||
-           code == OP_HARVEST;
+    return code == OP_FIND || code == OP_MAP || code == OP_PROTECT_NEXT || code == OP_TAKE_NEXT ||
+           code == OP_TAKE_SUBTREE || code == OP_HARVEST;
 }
 
 bool exec_on_range(struct lab *lab, const struct op *op)
