@@ -225,7 +225,12 @@ bool lab_start(struct lab *lab, const struct model_format *format, unsigned vari
 {
     uint64_t fresh = lab->arena.fresh;
 
-    /* Only what the last run may have touched; frames must have been put by it. */
+    /* A run that failed leaves frames held. */
+    for (unsigned level = 1; lab->failure[0] && level <= PT_HUGE_LEVEL; level++) {
+        madvise(lab->counts[level], counts_size(level), MADV_DONTNEED);
+        lab->held[level] = 0;
+    }
+    /* Only what the last run may have touched. */
     memset(lab->tables, 0, fresh * PT_PAGE_SIZE);
     memset(lab->meta, 0, fresh * sizeof(*lab->meta));
     memset(lab->born, 0, sizeof(lab->born));
