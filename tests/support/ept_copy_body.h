@@ -1,53 +1,6 @@
 /* Tests of copy_from, of failure at every possible call, of gathers, and of check and dump; continues
  * ept_cursor_fixture.h, and has main. */
 
-static struct world w2;
-static struct pt_cursor c2;
-
-/* A second tree for the copies, with the same frames. */
-static void setup_two(void)
-{
-    setup();
-    world_open(&w2, PT_TEST_LEVELS);
-    w2.config.ctx = &w;
-    w2.config.pa_base = w.config.pa_base;
-    w2.config.entries_offset = w.config.entries_offset;
-    w2.config.meta_base = w.config.meta_base;
-    OK(F(init)(&w2.pt, &w2.config));
-    F(gather_init)(&w2.gather, &w2.pt);
-}
-
-static void claim_two(uint64_t start, uint64_t length)
-{
-    OK(F(cursor_init)(&c2, &w2.pt, start, length, PT_WRITE, &w2.gather));
-}
-
-static void done_two(void)
-{
-    struct pt_fault fault;
-
-    F(cursor_end)(&c2);
-    F(gather_sync)(&w2.gather);
-    ck_assert_msg(F(check)(&w2.pt, NULL, NULL, &fault) == PT_OK, "%s at %lx", fault.what, (unsigned long)fault.address);
-}
-
-static void teardown_two(void)
-{
-    done_two();
-    F(destroy)(&w2.pt);
-    world_close(&w2);
-    teardown();
-}
-
-static struct pt_item look_two(uint64_t address)
-{
-    struct pt_item item;
-
-    OK(F(cursor_jump)(&c2, address));
-    OK(F(cursor_query)(&c2, &item));
-    return item;
-}
-
 START_TEST(copies_go_to_another_address_with_holes)
 {
     claim(0, 8 * GIB1);
@@ -503,21 +456,8 @@ static void add_copy_tests(TCase *tcase)
 int main(void)
 {
     Suite *suite = suite_create("cursor: " F_TEXT(PT_TEST_FORMAT) ", " F_TEXT(PT_TEST_LEVELS) " levels");
-    TCase *one = tcase_create("one tree"), *two = tcase_create("two trees");
-    SRunner *runner;
-    int failed;
 
-    tcase_set_timeout(one, 60);
-    tcase_set_timeout(two, 60);
-    tcase_add_checked_fixture(one, setup, teardown);
-    tcase_add_checked_fixture(two, setup_two, teardown_two);
-    add_cursor_tests(one);
-    add_copy_tests(two);
-    suite_add_tcase(suite, one);
-    suite_add_tcase(suite, two);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    add_cursor_tests(add_group(suite, "one tree", setup, teardown));
+    add_copy_tests(add_group(suite, "two trees", setup_two, teardown_two));
+    return run_suite(suite);
 }

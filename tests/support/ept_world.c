@@ -14,6 +14,12 @@ static void *reserve(size_t size)
     return memory;
 }
 
+/* May tables and frames that hardware and readers may have seen be released now? */
+static bool is_safe(const struct world *world)
+{
+    return world->undoing || (world->flushed && (world->quiesced || !world->watched) && world->reading == 0);
+}
+
 static bool world_alloc(void *ctx, uint64_t *pa)
 {
     struct world *world = ctx;
@@ -29,9 +35,17 @@ static void world_free(void *ctx, uint64_t pa)
 {
     struct world *world = ctx;
 
-    if (!world->flushed && !world->undoing)
+    if (!is_safe(world))
         world->early++;
     pt_arena_free(&world->arena, pa);
+}
+
+/* Counts references, or with a negative `one` their end. */
+static void world_hold(struct world *world, uint64_t hpa, unsigned level, uint64_t count, int one)
+{
+    world->held[level] += one * (int64_t)count;
+    for (uint64_t i = 0; i < count; i++)
+        world->sums[level] += (uint64_t)one * world_mark(hpa + i * pt_slot_size(level));
 }
 
 static bool world_get(void *ctx, uint64_t hpa, unsigned level, uint64_t count)
@@ -42,9 +56,9 @@ static bool world_get(void *ctx, uint64_t hpa, unsigned level, uint64_t count)
         return false;
     if (world->gets_left > 0)
         world->gets_left--;
-    if (!pt_frames_get(&world->frames, hpa, level, count))
+    if (!world->light && !pt_frames_get(&world->frames, hpa, level, count))
         return false;
-    world->held[level] += (int64_t)count;
+    world_hold(world, hpa, level, count, 1);
     return true;
 }
 
@@ -52,13 +66,14 @@ static void world_put(void *ctx, uint64_t hpa, unsigned level, uint64_t count)
 {
     struct world *world = ctx;
 
-    if (!world->flushed && !world->undoing)
+    if (!is_safe(world))
         world->early++;
-    for (uint64_t i = 0; i < count; i++)
+    for (uint64_t i = 0; i < count && !world->light; i++)
         if (pt_frames_count(&world->frames, hpa + i * pt_slot_size(level), level) == 0)
             world->underflows++;
-    world->held[level] -= (int64_t)count;
-    pt_frames_put(&world->frames, hpa, level, count);
+    world_hold(world, hpa, level, count, -1);
+    if (!world->light)
+        pt_frames_put(&world->frames, hpa, level, count);
 }
 
 static void world_flush(void *ctx, const struct pt_range *ranges, size_t count)
@@ -66,6 +81,7 @@ static void world_flush(void *ctx, const struct pt_range *ranges, size_t count)
     struct world *world = ctx;
 
     world->flushed = true;
+    world->quiesced = false;
     world->flushes++;
     for (size_t i = 0; i < count && world->nranges < WORLD_RANGES; i++)
         world->ranges[world->nranges++] = ranges[i];
@@ -94,6 +110,39 @@ void world_open(struct world *world, unsigned levels)
     world->config.levels = levels;
     world->config.maxphyaddr = 46;
     world->config.caps = PT_CAP_2M | PT_CAP_1G | PT_CAP_EXEC_ONLY | PT_CAP_AD;
+}
+
+static void world_read_begin(void *ctx)
+{
+    struct world *world = ctx;
+
+    world->reading++;
+    world->reads++;
+}
+
+static void world_read_end(void *ctx)
+{
+    struct world *world = ctx;
+
+    world->reading--;
+}
+
+static void world_quiesce(void *ctx)
+{
+    struct world *world = ctx;
+
+    world->quiesced = true;
+    world->quiesces++;
+    if (world->reading > 0)
+        world->early++; /* would wait for its own caller */
+}
+
+void world_watch(struct world *world)
+{
+    world->watched = true;
+    world->config.read_begin = world_read_begin;
+    world->config.read_end = world_read_end;
+    world->config.quiesce = world_quiesce;
 }
 
 void world_close(struct world *world)

@@ -26,6 +26,11 @@ struct world {
     long allocations_left; /* before alloc_table fails; -1: never */
     long gets_left;        /* before frame_get fails; -1: never */
     bool flushed;          /* a flush since world_arm */
+    bool watched;          /* world_watch: releases need a quiesce behind the flush too */
+    bool quiesced;         /* since the last flush */
+    unsigned reading;      /* read_begin without its read_end */
+    unsigned reads;        /* read_begin calls */
+    unsigned quiesces;     /* calls */
     bool undoing;          /* releases without a flush are expected: an operation fails */
     unsigned early;        /* releases without a flush that were not */
     unsigned underflows;   /* puts of frames that had no reference */
@@ -33,14 +38,25 @@ struct world {
     size_t nranges;        /* flushed since world_arm */
     struct pt_range ranges[WORLD_RANGES];
     _Atomic int64_t held[4]; /* references by level */
+    uint64_t sums[4];        /* of world_mark() over them: which frames they are */
+    bool light;              /* no counts a frame, but held and sums: for tests with many leaves of 1 GiB */
 };
 
 /* All capabilities; the tree is not made yet. */
 void world_open(struct world *world, unsigned levels);
 void world_close(struct world *world);
 
+/* Sets the hooks for readers, for one thread: they count, and what is released must be quiesced as well as flushed. */
+void world_watch(struct world *world);
+
 /* Forgets flushes: from now on whatever is released must be flushed first. */
 void world_arm(struct world *world);
+
+/* What one reference adds to sums. */
+static inline uint64_t world_mark(uint64_t hpa)
+{
+    return ((hpa >> PT_PAGE_SHIFT) + 1) * 0x9e3779b97f4a7c15ull;
+}
 
 /* Was all of [start, start + length) flushed since world_arm? */
 bool world_flushed(const struct world *world, uint64_t start, uint64_t length);
