@@ -149,7 +149,7 @@ UNIT_BIN     := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c)
 MODEL_BIN    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/model/*.c))
 KVM_BIN      := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/kvm/*.c))
 BENCH_BIN    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/*.c))
-TEST_LIBS     = $(call pkg,--libs,check jansson libuv) -lm
+TEST_LIBS     = $(call pkg,--libs,check jansson libuv liburcu-memb) -lm
 
 $(UNIT_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJ) $(VMM_PARTS) $(PTSTAT_PURE) $(PTDUMP_PARTS) $(EPT_LIB) $(call objects,$(CLIENT_SRC))
 	@mkdir -p $(@D)

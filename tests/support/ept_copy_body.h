@@ -459,5 +459,6 @@ int main(void)
 
     add_cursor_tests(add_group(suite, "one tree", setup, teardown));
     add_copy_tests(add_group(suite, "two trees", setup_two, teardown_two));
+    add_refuse_tests(add_group(suite, "refusals", setup_two, teardown_two));
     return run_suite(suite);
 }

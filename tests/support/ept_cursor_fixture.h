@@ -31,7 +31,7 @@ static const struct pt_change nothing, read_only = {0, PT_W};
 static struct world w, w2;
 static struct pt_cursor c, c2;
 
-static void setup(void)
+static inline void setup(void)
 {
     world_open(&w, PT_TEST_LEVELS);
     world_watch(&w);
@@ -60,7 +60,7 @@ static inline void sound(struct world *tree)
 }
 
 /* Ends the cursor, puts what left the tree, and checks it. */
-static void done(void)
+static inline void done(void)
 {
     F(cursor_end)(&c);
     F(gather_sync)(&w.gather);
@@ -70,7 +70,7 @@ static void done(void)
     ck_assert_uint_eq(w.reading, 0);
 }
 
-static void teardown(void)
+static inline void teardown(void)
 {
     done();
     F(destroy)(&w.pt);

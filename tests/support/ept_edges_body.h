@@ -1,4 +1,4 @@
-/* Every operation crossed with every page size, place, pattern of holes and range, against the model of segments, for
+/* Every operation crossed with every page size, place, pattern of holes and range, against the model of spans, for
  * one format and number of levels. Follows ept_picture_body.h.
  *
  * A scene is four slots of one page size, some of them leaves, at the bottom or the top of the address space or across
@@ -13,8 +13,8 @@ struct scene {
     unsigned pattern; /* bit i: slot i is a leaf */
     uint64_t from, length;
     bool wide;
-    struct world *tree;      /* that acts */
-    struct segments is, far; /* what the acting tree and w3 map, by the model */
+    struct world *tree;   /* that acts */
+    struct spans is, far; /* what the acting tree and w3 map, by the model */
 };
 
 static struct scene s;
@@ -48,9 +48,9 @@ static uint64_t end_of_range(void)
 }
 
 /* What the model maps in the range. */
-static struct segments in_range(void)
+static struct spans in_range(void)
 {
-    return segments_slice(&s.is, s.from, end_of_range());
+    return spans_slice(&s.is, s.from, end_of_range());
 }
 
 /* --- Operations: each does it to the tree and to the model ---------------------------------------------------------
@@ -59,7 +59,7 @@ static struct segments in_range(void)
 static void edge_unmap(void)
 {
     OK(F(cursor_unmap_range)(&c, s.length));
-    segments_remove(&s.is, s.from, end_of_range());
+    spans_remove(&s.is, s.from, end_of_range());
 }
 
 static const struct pt_change edge_change = {PT_SOFT0 | PT_W, PT_D}, edge_read_only = {PT_SOFT2, PT_W};
@@ -68,18 +68,18 @@ static const struct pt_change edge_change = {PT_SOFT0 | PT_W, PT_D}, edge_read_o
 static void edge_protect(void)
 {
     OK(F(cursor_protect_range)(&c, s.length, edge_change));
-    segments_protect(&s.is, s.from, end_of_range(), edge_change);
+    spans_protect(&s.is, s.from, end_of_range(), edge_change);
 }
 
 /* The steps of an operation that finds leaves one by one must be the leaves of the model, in order. */
 static void step(const struct pt_item *item, uint64_t *next)
 {
     uint64_t first = item->start > *next ? item->start : *next, last = item->start + item->length;
-    struct segments between = segments_slice(&s.is, *next, first), leaf;
+    struct spans between = spans_slice(&s.is, *next, first), leaf;
 
     EQ(between.count, 0);
     last = last < end_of_range() ? last : end_of_range();
-    leaf = segments_slice(&s.is, first, last);
+    leaf = spans_slice(&s.is, first, last);
     if (item->kind == PT_LEAF) {
         EQ(leaf.count, 1);
         EQ(leaf.list[0].end - leaf.list[0].start, last - first);
@@ -93,20 +93,20 @@ static void step(const struct pt_item *item, uint64_t *next)
         EQ(item->frames, frames);
         HOLDS(item->start >= *next && item->start + item->length <= end_of_range());
     }
-    segments_free(&between);
-    segments_free(&leaf);
+    spans_free(&between);
+    spans_free(&leaf);
     *next = last;
     EQ(F(cursor_at)(&c), last);
 }
 
 static void finish_steps(enum pt_status status, uint64_t next)
 {
-    struct segments rest = segments_slice(&s.is, next, end_of_range());
+    struct spans rest = spans_slice(&s.is, next, end_of_range());
 
     IS(status, PT_END);
     EQ(rest.count, 0);
     EQ(F(cursor_at)(&c), end_of_range());
-    segments_free(&rest);
+    spans_free(&rest);
 }
 
 static void edge_protect_next(void)
@@ -123,7 +123,7 @@ static void edge_protect_next(void)
     }
     if (next < end_of_range())
         finish_steps(status, next);
-    segments_protect(&s.is, s.from, end_of_range(), edge_read_only);
+    spans_protect(&s.is, s.from, end_of_range(), edge_read_only);
 }
 
 static void edge_take(enum pt_status (*take)(struct pt_cursor *, uint64_t, struct pt_item *))
@@ -140,7 +140,7 @@ static void edge_take(enum pt_status (*take)(struct pt_cursor *, uint64_t, struc
     }
     if (next < end_of_range())
         finish_steps(status, next);
-    segments_remove(&s.is, s.from, end_of_range());
+    spans_remove(&s.is, s.from, end_of_range());
 }
 
 static void edge_take_next(void)
@@ -174,7 +174,7 @@ static void edge_find(void)
 /* Slot by slot, holes too: the whole range is covered without gaps. */
 static void edge_query(void)
 {
-    struct segments seen = {0}, expected = in_range();
+    struct spans seen = {0}, expected = in_range();
     struct pt_item item;
 
     while (F(cursor_at)(&c) < end_of_range()) {
@@ -185,14 +185,14 @@ static void edge_query(void)
         EQ(item.at, position);
         stop = item.start + item.length < end_of_range() ? item.start + item.length : end_of_range();
         if (item.kind == PT_LEAF)
-            segments_append(&seen, (struct segment){position, stop, item.hpa + (position - item.start), item.prop});
+            spans_append(&seen, (struct span){position, stop, item.hpa + (position - item.start), item.prop});
         OK(F(cursor_next)(&c));
         HOLDS(F(cursor_at)(&c) >= stop);
         if (!s.wide)
             EQ(F(cursor_at)(&c), stop);
     }
     same_picture(seen, &expected, "queries");
-    segments_free(&expected);
+    spans_free(&expected);
     if (!s.wide)
         IS(F(cursor_query)(&c, &item), PT_END);
 }
@@ -205,13 +205,13 @@ static uint64_t smallest_step(void)
 
 static void edge_map_range(void)
 {
-    bool occupied = segments_mapped(&s.is, s.from, end_of_range());
+    bool occupied = spans_mapped(&s.is, s.from, end_of_range());
     uint64_t hpa = HPA + smallest_step() + (s.from & (GIB1 - 1));
 
     IS(F(cursor_map_range)(&c, hpa, s.length, COUNTED), occupied ? PT_EOCCUPIED : PT_OK);
     EQ(F(cursor_at)(&c), occupied ? s.from : end_of_range());
     if (!occupied)
-        segments_insert(&s.is, (struct segment){s.from, end_of_range(), hpa, COUNTED});
+        spans_insert(&s.is, (struct span){s.from, end_of_range(), hpa, COUNTED});
 }
 
 /* One leaf of each size that the range has room for. */
@@ -227,12 +227,12 @@ static void edge_map(void)
             IS(F(cursor_map)(&c, HPA, level, COUNTED), PT_ERANGE);
         else if (!aligned)
             IS(F(cursor_map)(&c, HPA, level, COUNTED), PT_EINVAL);
-        else if (segments_mapped(&s.is, s.from, s.from + size))
+        else if (spans_mapped(&s.is, s.from, s.from + size))
             IS(F(cursor_map)(&c, HPA, level, COUNTED), PT_EOCCUPIED);
         else {
             OK(F(cursor_map)(&c, HPA, level, COUNTED));
             EQ(F(cursor_at)(&c), s.from + size);
-            segments_insert(&s.is, (struct segment){s.from, s.from + size, HPA, COUNTED});
+            spans_insert(&s.is, (struct span){s.from, s.from + size, HPA, COUNTED});
         }
     }
 }
@@ -241,7 +241,7 @@ static void edge_split(void)
 {
     for (unsigned level = 3; level > 0; level--) {
         uint64_t slot = s.from & ~(pt_slot_size(s.level) - 1);
-        bool leaf = segments_mapped(&s.is, s.from, s.from + KIB4);
+        bool leaf = spans_mapped(&s.is, s.from, s.from + KIB4);
         bool inside = s.wide || (slot >= s.from && slot + pt_slot_size(s.level) <= end_of_range());
         struct pt_item item;
 
@@ -261,22 +261,22 @@ static void edge_split(void)
 /* Runs of adjacent leaves that have a bit, by the model. */
 static bool next_run(uint64_t from, pt_prop bits, struct pt_range *run)
 {
-    struct segments rest = segments_slice(&s.is, from, end_of_range());
+    struct spans rest = spans_slice(&s.is, from, end_of_range());
     bool found = false;
 
     for (size_t i = 0; i < rest.count; i++) {
-        const struct segment *segment = &rest.list[i];
+        const struct span *span = &rest.list[i];
 
-        if (found && (segment->start != run->start + run->length || !(segment->prop & bits)))
+        if (found && (span->start != run->start + run->length || !(span->prop & bits)))
             break;
-        if (!(segment->prop & bits))
+        if (!(span->prop & bits))
             continue;
         if (!found)
-            *run = (struct pt_range){segment->start, 0};
-        run->length += segment->end - segment->start;
+            *run = (struct pt_range){span->start, 0};
+        run->length += span->end - span->start;
         found = true;
     }
-    segments_free(&rest);
+    spans_free(&rest);
     return found;
 }
 
@@ -297,7 +297,7 @@ static void edge_harvest(pt_prop bits, bool clear)
             EQ(run.length, expected.length);
             next = run.start + run.length;
             if (clear)
-                segments_protect(&s.is, run.start, next, (struct pt_change){0, bits});
+                spans_protect(&s.is, run.start, next, (struct pt_change){0, bits});
         }
         EQ(F(cursor_at)(&c), next);
     }
@@ -323,7 +323,7 @@ static void edge_copy_by(uint64_t distance, bool share)
 {
     bool up = s.from + distance + s.length <= w3.pt.size;
     uint64_t to = up ? s.from + distance : s.from - distance;
-    struct segments copies = in_range();
+    struct spans copies = in_range();
     struct pt_change to_dst = share ? read_only : edge_change, to_src = share ? read_only : edge_read_only;
     struct pt_cursor dst;
 
@@ -334,15 +334,15 @@ static void edge_copy_by(uint64_t distance, bool share)
     EQ(F(cursor_at)(&dst), to + s.length);
     F(cursor_end)(&dst);
     for (size_t i = 0; i < copies.count; i++) {
-        struct segment copy = copies.list[i];
+        struct span copy = copies.list[i];
 
         copy.start += to - s.from;
         copy.end += to - s.from;
-        segments_insert(&s.far, copy);
+        spans_insert(&s.far, copy);
     }
-    segments_protect(&s.far, 0, UINT64_MAX, to_dst);
-    segments_protect(&s.is, s.from, end_of_range(), to_src);
-    segments_free(&copies);
+    spans_protect(&s.far, 0, UINT64_MAX, to_dst);
+    spans_protect(&s.is, s.from, end_of_range(), to_src);
+    spans_free(&copies);
 }
 
 static void edge_copy_alike(void)

@@ -34,7 +34,7 @@ static void make_scene(enum sharer sharer)
         OK(F(cursor_init)(&c, &w.pt, s.base + i * size, size, PT_WRITE, &w.gather));
         OK(F(cursor_map)(&c, hpa, s.level, slot_props[i]));
         F(cursor_end)(&c);
-        segments_append(&s.is, (struct segment){s.base + i * size, s.base + (i + 1) * size, hpa, slot_props[i]});
+        spans_append(&s.is, (struct span){s.base + i * size, s.base + (i + 1) * size, hpa, slot_props[i]});
     }
     s.tree = sharer == SHARED_IN ? &w2 : &w;
     if (sharer == NO_SHARER)
@@ -43,7 +43,7 @@ static void make_scene(enum sharer sharer)
     OK(F(cursor_share_from)(&c2, &c, w.pt.size));
     F(cursor_end)(&c2);
     F(cursor_end)(&c);
-    segments_protect(&s.is, 0, UINT64_MAX, read_only);
+    spans_protect(&s.is, 0, UINT64_MAX, read_only);
 }
 
 /* Empties a tree and checks that this frees all it used. */
@@ -55,7 +55,7 @@ static void clear_tree(struct world *tree)
     F(gather_sync)(&tree->gather);
 }
 
-static void verify_scene(enum sharer sharer, const struct segments *other)
+static void verify_scene(enum sharer sharer, const struct spans *other)
 {
     struct world *const all[3] = {&w, &w2, &w3};
 
@@ -74,7 +74,7 @@ static void verify_scene(enum sharer sharer, const struct segments *other)
 
 static void run_case(void (*operation)(void), enum sharer sharer)
 {
-    struct segments none = {0}, shared;
+    struct spans none = {0}, shared;
 
     cases++;
     world_arm(&w);
@@ -83,7 +83,7 @@ static void run_case(void (*operation)(void), enum sharer sharer)
     F(gather_sync)(&w.gather);
     F(gather_sync)(&w2.gather);
     w.undoing = false;
-    shared = sharer == NO_SHARER ? none : segments_slice(&s.is, 0, UINT64_MAX);
+    shared = sharer == NO_SHARER ? none : spans_slice(&s.is, 0, UINT64_MAX);
     world_arm(&w);
     open_scene(&c);
     operation();
@@ -95,9 +95,9 @@ static void run_case(void (*operation)(void), enum sharer sharer)
     EQ(tables(), 3);
     for (unsigned level = 1; level <= 3; level++)
         EQ(w.held[level], 0);
-    segments_free(&shared);
-    segments_free(&s.is);
-    segments_free(&s.far);
+    spans_free(&shared);
+    spans_free(&s.is);
+    spans_free(&s.far);
 }
 
 /* All ranges between these points, which are near the edges of the scene's slots. */

@@ -144,7 +144,7 @@ static void make_failing_scene(enum sharer sharer)
 }
 
 struct moment {
-    struct segments maps[3];
+    struct spans maps[3];
     uint64_t tables;
     int64_t held[4];
 };
@@ -179,7 +179,7 @@ static void as_remembered(const struct moment *moment)
 static void forget(struct moment *moment)
 {
     for (unsigned i = 0; i < 3; i++)
-        segments_free(&moment->maps[i]);
+        spans_free(&moment->maps[i]);
 }
 
 START_TEST(whatever_call_fails_nothing_changes)

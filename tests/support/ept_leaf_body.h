@@ -19,7 +19,7 @@ static void map_leaf(uint64_t address, uint64_t hpa, unsigned level, pt_prop pro
 START_TEST(split_makes_pieces_that_have_everything)
 {
     pt_prop prop = LADEN | PT_A | PT_D;
-    struct segments before;
+    struct spans before;
     struct pt_item item;
 
     map_leaf(GIB1, HPA + GIB1, 3, prop);
@@ -45,7 +45,7 @@ START_TEST(split_makes_pieces_that_have_everything)
     ck_assert_int_eq(w.held[2], 511);
     ck_assert_int_eq(w.held[1], 512);
     adds_up(only_w, 1);
-    segments_free(&before);
+    spans_free(&before);
 }
 END_TEST
 
@@ -144,7 +144,7 @@ START_TEST(collapse_undoes_split)
     unsigned level = _i < 4 ? 2 : 3, to = _i < 6 ? level - 1 : 1;
     uint64_t size = pt_slot_size(level), before, where = _i % 2 ? w.pt.size - size : size;
     pt_prop prop = LADEN | (_i / 2 % 2 ? PT_A | PT_D : 0);
-    struct segments was;
+    struct spans was;
 
     map_leaf(where, HPA + size, level, prop);
     was = picture(&w, true);
@@ -174,7 +174,7 @@ START_TEST(collapse_undoes_split)
         same_picture(picture(&w, true), &was, "mappings");
         ck_assert_uint_eq(tables(), before);
     }
-    segments_free(&was);
+    spans_free(&was);
 }
 END_TEST
 
@@ -246,7 +246,7 @@ static void refuse_after(unsigned level, uint64_t piece, void (*spoil)(unsigned 
                          int kind)
 {
     uint64_t size = pt_slot_size(level - 1);
-    struct segments before;
+    struct spans before;
 
     map_leaf(GIB1, HPA + GIB1, level, COUNTED);
     claim(0, 4 * GIB1);
@@ -266,7 +266,7 @@ static void refuse_after(unsigned level, uint64_t piece, void (*spoil)(unsigned 
         same_picture(picture(&w, true), &before, "mappings");
         adds_up(only_w, 1);
     }
-    segments_free(&before);
+    spans_free(&before);
     claim(0, 4 * GIB1);
     at(0);
     OK(F(cursor_unmap_range)(&c, 4 * GIB1));
@@ -354,7 +354,7 @@ END_TEST
 /* What collapses below must not have happened when the whole does not. */
 START_TEST(a_refused_collapse_leaves_smaller_tables_alone)
 {
-    struct segments before;
+    struct spans before;
 
     map_leaf(GIB1, HPA + GIB1, 3, COUNTED);
     claim(0, 4 * GIB1);
@@ -374,7 +374,7 @@ START_TEST(a_refused_collapse_leaves_smaller_tables_alone)
     OK(F(cursor_collapse)(&c, 2));
     ck_assert_uint_eq(F(cursor_at)(&c), GIB1 + MIB2);
     ck_assert_uint_eq(look(GIB1).level, 2);
-    segments_free(&before);
+    spans_free(&before);
 }
 END_TEST
 

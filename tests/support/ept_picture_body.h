@@ -1,16 +1,16 @@
 /* Whole trees at a glance, for tests that say "nothing else changed": what a tree maps, and what all trees together
  * use. Follows ept_cursor_fixture.h; no cursor may be open on the trees. */
-#include "tests/support/ept_segments.h"
+#include "tests/support/ept_spans.h"
 
 /* Page sizes are told apart in a picture by making them part of the properties, in bits no property has. */
 #define PICTURE_LEVEL_BIT 28u
 _Static_assert(PT_ALL < (pt_prop)1 << PICTURE_LEVEL_BIT, "page sizes would clash with properties");
 
 /* Everything that is mapped, as every walk of the tree sees it. */
-static inline struct segments picture(struct world *tree, bool page_sizes)
+static inline struct spans picture(struct world *tree, bool page_sizes)
 {
     uint64_t size = tree->pt.size;
-    struct segments all = {0};
+    struct spans all = {0};
     struct pt_cursor cursor;
     struct pt_item item;
 
@@ -18,7 +18,7 @@ static inline struct segments picture(struct world *tree, bool page_sizes)
     while (F(cursor_at)(&cursor) < size && F(cursor_find_next)(&cursor, size - F(cursor_at)(&cursor), &item) == PT_OK) {
         pt_prop level = page_sizes ? (pt_prop)item.level << PICTURE_LEVEL_BIT : 0;
 
-        segments_append(&all, (struct segment){item.start, item.start + item.length, item.hpa, item.prop | level});
+        spans_append(&all, (struct span){item.start, item.start + item.length, item.hpa, item.prop | level});
         OK(F(cursor_next)(&cursor));
     }
     F(cursor_end)(&cursor);
@@ -26,18 +26,18 @@ static inline struct segments picture(struct world *tree, bool page_sizes)
 }
 
 /* Compares two pictures; frees the first. */
-static inline void same_picture(struct segments now, const struct segments *expected, const char *what)
+static inline void same_picture(struct spans now, const struct spans *expected, const char *what)
 {
-    static const struct segment none;
-    long i = segments_differ(&now, expected);
-    const struct segment *a = i >= 0 && i < (long)now.count ? &now.list[i] : &none;
-    const struct segment *b = i >= 0 && i < (long)expected->count ? &expected->list[i] : &none;
+    static const struct span none;
+    long i = spans_differ(&now, expected);
+    const struct span *a = i >= 0 && i < (long)now.count ? &now.list[i] : &none;
+    const struct span *b = i >= 0 && i < (long)expected->count ? &expected->list[i] : &none;
 
     if (i >= 0)
-        ck_abort_msg("%s: segment %ld is %lx-%lx to %lx, %x; expected %lx-%lx to %lx, %x", what, i,
+        ck_abort_msg("%s: span %ld is %lx-%lx to %lx, %x; expected %lx-%lx to %lx, %x", what, i,
                      (unsigned long)a->start, (unsigned long)a->end, (unsigned long)a->hpa, a->prop,
                      (unsigned long)b->start, (unsigned long)b->end, (unsigned long)b->hpa, b->prop);
-    segments_free(&now);
+    spans_free(&now);
 }
 
 /* The entry that maps (or would map) the address, and the tables above it, as hardware reads them. */
@@ -84,7 +84,7 @@ static inline struct census census_of(struct world *const *trees, unsigned count
 
     number++;
     for (unsigned t = 0; t < count; t++) {
-        struct segments all = picture(trees[t], true);
+        struct spans all = picture(trees[t], true);
 
         census.tables += all.count == 0; /* the root alone */
         for (size_t i = 0; i < all.count; i++) {
@@ -109,7 +109,7 @@ static inline struct census census_of(struct world *const *trees, unsigned count
                 }
             }
         }
-        segments_free(&all);
+        spans_free(&all);
     }
     return census;
 }

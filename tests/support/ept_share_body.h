@@ -125,7 +125,7 @@ START_TEST(huge_leaves_are_copied_or_lie_in_shared_tables)
 END_TEST
 
 /* What copy_from does with {.clear = PT_W} on both sides, in trees of their own. */
-static void copy_instead(uint64_t from, uint64_t to, uint64_t length, struct segments *src, struct segments *dst)
+static void copy_instead(uint64_t from, uint64_t to, uint64_t length, struct spans *src, struct spans *dst)
 {
     open_both(from, to);
     OK(F(cursor_copy_from)(&c2, &c, length, read_only, read_only));
@@ -148,7 +148,7 @@ START_TEST(sharing_has_the_meaning_of_copying_without_w)
                                               {GIB1 + 6 * MIB2 + KIB4, 2 * GIB1},
                                               {3 * GIB1 - MIB2, GIB1 + MIB2 - KIB4}};
     uint64_t delta = deltas[_i / 6], from = ranges[_i % 6].start, length = ranges[_i % 6].length;
-    struct segments src, dst;
+    struct spans src, dst;
 
     map_mixture();
     copy_instead(from, from + delta, length, &src, &dst);
@@ -157,8 +157,8 @@ START_TEST(sharing_has_the_meaning_of_copying_without_w)
     same_picture(picture(&w, true), &src, "source");
     same_picture(picture(&w2, true), &dst, "destination");
     both_add_up();
-    segments_free(&src);
-    segments_free(&dst);
+    spans_free(&src);
+    spans_free(&dst);
 }
 END_TEST
 
@@ -208,7 +208,7 @@ END_TEST
 
 START_TEST(an_occupied_destination_is_refused_before_anything_changes)
 {
-    struct segments src, dst;
+    struct spans src, dst;
 
     map_small(GIB1, 4 * MIB2, COUNTED);
     claim_two(0, 8 * GIB1);
@@ -226,8 +226,8 @@ START_TEST(an_occupied_destination_is_refused_before_anything_changes)
     done_two();
     same_picture(picture(&w, true), &src, "source");
     same_picture(picture(&w2, true), &dst, "destination");
-    segments_free(&src);
-    segments_free(&dst);
+    spans_free(&src);
+    spans_free(&dst);
     share(GIB1, 5 * GIB1, 32 * MIB2 - KIB4);
     open_both(GIB1, 5 * GIB1);
     IS(F(cursor_share_from)(&c2, &c, MIB2), PT_EOCCUPIED); /* by what was just shared */

@@ -1,0 +1,218 @@
+/* Tests of what every operation with a length refuses, and of copies that the destination's tree cannot hold; for one
+ * format and number of levels. Follows ept_picture_body.h. */
+
+static struct pt_item refused_item;
+static struct pt_range refused_run;
+
+static enum pt_status refuse_map_range(uint64_t length)
+{
+    return F(cursor_map_range)(&c, HPA, length, RAM);
+}
+
+static enum pt_status refuse_protect_range(uint64_t length)
+{
+    return F(cursor_protect_range)(&c, length, read_only);
+}
+
+static enum pt_status refuse_protect_next(uint64_t length)
+{
+    return F(cursor_protect_next)(&c, length, read_only, &refused_item);
+}
+
+static enum pt_status refuse_take_next(uint64_t length)
+{
+    return F(cursor_take_next)(&c, length, &refused_item);
+}
+
+static enum pt_status refuse_take_subtree(uint64_t length)
+{
+    return F(cursor_take_subtree)(&c, length, &refused_item);
+}
+
+static enum pt_status refuse_unmap_range(uint64_t length)
+{
+    return F(cursor_unmap_range)(&c, length);
+}
+
+static enum pt_status refuse_harvest(uint64_t length)
+{
+    return F(cursor_harvest)(&c, length, PT_D, true, &refused_run);
+}
+
+static enum pt_status refuse_copy_here(uint64_t length)
+{
+    return F(cursor_copy_from)(&c, &c2, length, nothing, nothing);
+}
+
+static enum pt_status refuse_copy_from_here(uint64_t length)
+{
+    return F(cursor_copy_from)(&c2, &c, length, nothing, read_only);
+}
+
+static enum pt_status refuse_share_here(uint64_t length)
+{
+    return F(cursor_share_from)(&c, &c2, length);
+}
+
+static enum pt_status refuse_share_from_here(uint64_t length)
+{
+    return F(cursor_share_from)(&c2, &c, length);
+}
+
+static enum pt_status refuse_find_next(uint64_t length)
+{
+    return F(cursor_find_next)(&c, length, &refused_item);
+}
+
+/* The last one changes nothing, so that it is allowed to readers. */
+static enum pt_status (*const refusing[])(uint64_t length) = {
+    refuse_map_range,      refuse_protect_range, refuse_protect_next,    refuse_take_next,
+    refuse_take_subtree,   refuse_unmap_range,   refuse_harvest,         refuse_copy_here,
+    refuse_copy_from_here, refuse_share_here,    refuse_share_from_here, refuse_find_next};
+#define REFUSING (int)(sizeof(refusing) / sizeof(*refusing))
+
+static void refuse_at(uint64_t address, uint64_t length, enum pt_status (*operation)(uint64_t), enum pt_status status)
+{
+    at(address);
+    IS(operation(length), status);
+    EQ(F(cursor_at)(&c), address);
+}
+
+/* Ranges that are empty, not whole pages, outside the claim, or wrap around; in the middle and at the very top. */
+START_TEST(every_operation_checks_its_range)
+{
+    uint64_t starts[3] = {0, MIB2, w.pt.size - 2 * MIB2};
+    static const uint64_t uneven[4] = {0, 1, KIB4 - 1, MIB2 + 1};
+    enum pt_status (*operation)(uint64_t) = refusing[_i];
+    struct spans before;
+
+    for (unsigned i = 0; i < 3; i++) {
+        uint64_t start = starts[i], end = start + 2 * MIB2;
+
+        claim(start, 2 * MIB2);
+        OK(F(cursor_map)(&c, HPA, 2, COUNTED | PT_D));
+        at(end - KIB4);
+        OK(F(cursor_map)(&c, HPA, 1, COUNTED | PT_D));
+        claim_two(start, 2 * MIB2);
+        for (unsigned n = 0; n < 4; n++)
+            refuse_at(start, uneven[n], operation, PT_EINVAL);
+        refuse_at(start, 2 * MIB2 + KIB4, operation, PT_ERANGE);
+        refuse_at(start + KIB4, 2 * MIB2, operation, PT_ERANGE);
+        refuse_at(end - KIB4, 2 * KIB4, operation, PT_ERANGE);
+        refuse_at(start + KIB4, -(start + KIB4), operation, PT_ERANGE); /* up to 2^64 */
+        refuse_at(start + KIB4, -KIB4, operation, PT_ERANGE);           /* around it */
+        refuse_at(end, KIB4, operation, PT_ERANGE);                     /* depleted */
+        refuse_at(end, 0, operation, PT_EINVAL);
+        EQ(w.gather.nranges, 0);
+        done_two();
+        before = picture(&w, true);
+        EQ(before.count, 2);
+        EQ(before.list[0].prop, (COUNTED | PT_D) + ((pt_prop)2 << PICTURE_LEVEL_BIT));
+        spans_free(&before);
+        claim(start, 2 * MIB2);
+        OK(F(cursor_unmap_range)(&c, 2 * MIB2));
+        done();
+    }
+}
+END_TEST
+
+START_TEST(readers_and_ended_cursors_are_refused_by_every_operation)
+{
+    enum pt_status (*operation)(uint64_t) = refusing[_i];
+
+    claim(0, MIB2);
+    OK(F(cursor_map)(&c, HPA, 1, COUNTED | PT_D));
+    done();
+    claim_two(GIB1, MIB2); /* a hole, so that nothing else is wrong */
+    IS(operation(KIB4), PT_EMODE);
+    OK(F(cursor_init)(&c, &w.pt, _i == 0 ? MIB2 : 0, MIB2, PT_READ, &w.gather));
+    if (operation != refuse_find_next)
+        IS(operation(KIB4), PT_EMODE);
+    F(cursor_end)(&c);
+    IS(operation(KIB4), PT_EMODE);
+    claim(0, MIB2);
+    EQ(look(0).prop, COUNTED | PT_D);
+}
+END_TEST
+
+/* --- Copies to a tree that can do less ---------------------------------------------------------------------------- */
+
+/* Another tree instead of `w2`, with part of its configuration changed. */
+static void reopen_two(struct pt_config config)
+{
+    F(destroy)(&w2.pt);
+    w2.config = config;
+    OK(F(init)(&w2.pt, &w2.config));
+}
+
+START_TEST(copies_use_the_page_sizes_of_the_destination)
+{
+    static const unsigned caps[3] = {0, PT_CAP_2M, PT_CAP_2M | PT_CAP_1G};
+    unsigned level = (unsigned)_i;
+    struct pt_config config = w.config;
+
+    for (unsigned i = 0; i < 3; i++) {
+        unsigned largest = i + 1 < level ? i + 1 : level;
+
+        if (largest == 1 && level == 3)
+            continue; /* a million leaves prove no more */
+        config.caps = PT_CAP_AD | PT_CAP_EXEC_ONLY | caps[i];
+        reopen_two(config);
+        claim(0, 4 * GIB1);
+        at(GIB1);
+        OK(F(cursor_map)(&c, HPA, level, COUNTED));
+        claim_two(0, 4 * GIB1);
+        at(GIB1);
+        at_two(GIB1);
+        OK(F(cursor_copy_from)(&c2, &c, pt_slot_size(level), nothing, nothing));
+        EQ(look_two(GIB1).level, largest);
+        EQ(look_two(GIB1 + pt_slot_size(level) - KIB4).level, largest);
+        EQ(walk(&w2, GIB1 + pt_slot_size(level) - 1, WALK_READ).pa, HPA + pt_slot_size(level) - 1);
+        EQ(look(GIB1).level, level);
+        at(0);
+        OK(F(cursor_unmap_range)(&c, 4 * GIB1));
+        done_two();
+    }
+}
+END_TEST
+
+START_TEST(copies_that_the_destination_cannot_hold_are_refused)
+{
+    struct pt_config config = w.config;
+    pt_prop prop = _i == 2 ? PT_X | PT_WB : COUNTED;
+
+    if (_i == 2 && !is_ept())
+        return;
+    if (_i == 0)
+        config.maxphyaddr = 32; /* HPA is 4 GiB */
+    if (_i == 1) {
+        config.frame_get = NULL;
+        config.frame_put = NULL;
+    }
+    if (_i == 2)
+        config.caps &= ~PT_CAP_EXEC_ONLY;
+    reopen_two(config);
+    for (unsigned level = 1; level <= 3; level++) {
+        claim(0, 4 * GIB1);
+        OK(F(cursor_map)(&c, HPA, level, prop));
+        claim_two(0, 4 * GIB1);
+        at(0);
+        IS(F(cursor_copy_from)(&c2, &c, GIB1, nothing, nothing), PT_EINVAL);
+        IS(F(cursor_share_from)(&c2, &c, GIB1), PT_EINVAL);
+        EQ(F(cursor_at)(&c2), 0);
+        EQ(look_two(0).kind, PT_HOLE);
+        EQ(look(0).prop, prop);
+        at(0);
+        OK(F(cursor_unmap_range)(&c, 4 * GIB1));
+        done_two();
+    }
+}
+END_TEST
+
+static void add_refuse_tests(TCase *tcase)
+{
+    tcase_add_loop_test(tcase, every_operation_checks_its_range, 0, REFUSING);
+    tcase_add_loop_test(tcase, readers_and_ended_cursors_are_refused_by_every_operation, 0, REFUSING);
+    tcase_add_loop_test(tcase, copies_use_the_page_sizes_of_the_destination, 1, 4);
+    tcase_add_loop_test(tcase, copies_that_the_destination_cannot_hold_are_refused, 0, 3);
+}
