@@ -67,8 +67,8 @@ VMM     := $(BUILD)/vmm
 TOOL_BIN := $(TOOLS:%=$(BUILD)/tools/%)
 GUEST_BIN := $(GUESTS:%=$(BUILD)/guest/%.bin) $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest.bin
 
-.PHONY: all demo check check-nested bench fuzz coverage install install-lib uninstall clean packages
-.PHONY: test-programs kvm-programs bench-programs fuzz-programs fuzz-targets coverage-programs coverage-targets
+.PHONY: all demo check check-nested bench fuzz coverage install install-lib uninstall clean packages test-programs
+.PHONY: kvm-programs bench-programs fuzz-programs fuzz-targets coverage-programs coverage-targets hw-programs
 .DELETE_ON_ERROR:
 
 all: $(EPT_LIB) $(VMM) $(TOOL_BIN) $(GUEST_BIN)
@@ -216,6 +216,37 @@ coverage-targets: $(filter $(BUILD)/tests/unit/ept_%,$(UNIT_BIN)) $(MODEL_BIN)
 coverage-programs:
 	@$(MAKE) --no-print-directory BUILD=build/coverage CC=gcc SAN= COVERAGE=1 OPT="-O1 -g" coverage-targets
 
+# Tests on emulated processors. A ROM is a freestanding program from its reset vector on: tests/hw/rom/ and parts of its
+# own. The rest of tests/hw/probe/ belongs to the hosted test programs.
+ROM_OBJ   := $(OBJ)/rom
+ROM_LIB   := $(patsubst %,$(ROM_OBJ)/%.o,$(basename $(wildcard tests/hw/rom/*.c tests/hw/rom/*.S)))
+ROM_PROBE := $(addprefix $(ROM_OBJ)/tests/hw/probe/,rom.o stub.o)
+HW_ROMS   := $(BUILD)/tests/hw/probe.rom
+HW_BIN    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/hw/*.c))
+PROBE_OBJ := $(call objects,$(filter-out %/rom.c,$(wildcard tests/hw/probe/*.c)))
+
+$(ROM_OBJ)/%.o: %.c | $(PACKAGES)
+	@mkdir -p $(@D)
+	$(call show,CC,$<)
+	$(Q)$(CC) $(GUEST_CFLAGS) -c -o $@ $<
+$(ROM_OBJ)/%.o: %.S | $(PACKAGES)
+	@mkdir -p $(@D)
+	$(call show,AS,$<)
+	$(Q)$(CC) $(GUEST_CFLAGS) -c -o $@ $<
+$(ROM_OBJ)/probe.elf: $(ROM_PROBE)
+$(HW_ROMS:$(BUILD)/tests/hw/%.rom=$(ROM_OBJ)/%.elf): $(ROM_LIB) tests/hw/rom/rom.ld
+	@mkdir -p $(@D)
+	$(call show,LD,$@)
+	$(Q)$(CC) -nostdlib -static -Wl,--build-id=none -Wl,--no-warn-rwx-segments -Wl,-T,tests/hw/rom/rom.ld -o $@ $(filter %.o,$^)
+$(HW_ROMS): $(BUILD)/tests/hw/%.rom: $(ROM_OBJ)/%.elf
+	@mkdir -p $(@D)
+	$(Q)objcopy -O binary --gap-fill 0 $< $@ && chmod -x $@
+$(HW_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(PROBE_OBJ) $(EPT_LIB)
+	@mkdir -p $(@D)
+	$(call show,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
+
+hw-programs: $(HW_BIN) $(HW_ROMS)
 test-programs: $(UNIT_BIN) $(MODEL_BIN)
 kvm-programs: $(KVM_BIN)
 bench-programs: $(BENCH_BIN)
