@@ -9,7 +9,6 @@
 #include "tests/hw/probe/batch.h"
 #include "tests/hw/probe/random.h"
 
-#define CORE      "build/tests/hw/probe.rom"
 #define PER_IMAGE 1600u
 #define MOST_JOBS 16u
 
@@ -56,7 +55,7 @@ static bool fill(struct campaign *campaign, struct batch *batch)
 {
     if (campaign->added >= campaign->wanted)
         return false;
-    batch_open(batch, &judges[campaign->row->judge], CORE);
+    batch_open(batch, &judges[campaign->row->judge]);
     while (campaign->added < campaign->wanted) {
         struct image *image = make(campaign);
 

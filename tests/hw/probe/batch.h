@@ -13,13 +13,13 @@
 #define DIFFERS_ENTRIES  0x10u /* on the path, afterwards */
 #define DIFFERS_BEHAVIOR (DIFFERS_OUTCOME | DIFFERS_CODE | DIFFERS_ADDRESS | DIFFERS_VALUE)
 
-#define DIFFERENCES_KEPT 64u
+#define DIFFERENCES_KEPT 1024u
 
 struct difference {
     const struct image *image; /* until its batch is closed */
     struct probe probe;
     unsigned what;
-    unsigned level; /* of the first entry that differs; 0: none does */
+    unsigned level; /* of the entry that differs, by more than A and D if any does; 0: none */
     char text[1024];
 };
 
@@ -27,8 +27,9 @@ struct difference {
 struct tally {
     uint64_t images, probes, outcomes[8]; /* by enum probe_outcome */
     uint64_t quirks[QUIRKS];              /* probes whose difference is a known one, by bit of enum judge_quirk */
-    uint64_t differences, elsewhere;      /* elsewhere: tables with changes off all probes' paths */
-    uint64_t refused;                     /* entries that the processor took for wrong though the library made them */
+    uint64_t differences;
+    uint64_t elsewhere; /* tables with changes off all probes' paths, in images without differences */
+    uint64_t refused;   /* entries that the processor took for wrong though the library made them */
     struct difference kept[DIFFERENCES_KEPT];
 };
 
@@ -40,8 +41,8 @@ struct batch {
     struct judge_run run;
 };
 
-/* Reads the ROM's core, which the build has made, from `core`. */
-void batch_open(struct batch *batch, const struct judge *judge, const char *core);
+/* Reads the ROM's core, which the build has made. */
+void batch_open(struct batch *batch, const struct judge *judge);
 
 /* Takes the image over, but for false: the ROM is full. */
 bool batch_add(struct batch *batch, struct image *image);

@@ -14,8 +14,8 @@
 #define FAULT_PRESENT      0x1ull
 #define FAULT_RESERVED     0x8ull
 #define X86_ACCESSED       0x20ull
-#define EPT_LEAF           0x80ull
-#define BIT12              0x1000ull
+#define X86_AD             0x60ull
+#define EPT_AD             0x300ull
 
 static const char *const outcomes[] = {
     "nothing",           "access",       "lost write", "exception", "EPT violation", "EPT misconfiguration",
@@ -94,20 +94,6 @@ static unsigned differ(const struct expectation *expected, const struct probe_re
     return what;
 }
 
-/* QUIRK_EPT_2M_BIT12. The walk takes the bit for reserved, so it walks without it. */
-static bool expect_without_bit12(const struct image *image, const struct probe *probe, struct expectation *expected)
-{
-    uint64_t *entry = image_entry(image, probe->address, 2);
-
-    if (!entry || (*entry & (EPT_LEAF | BIT12)) != (EPT_LEAF | BIT12))
-        return false;
-    *entry &= ~BIT12;
-    oracle_expect(image, probe, expected);
-    *entry |= BIT12;
-    expected->entries[image->header.levels - 2] |= BIT12;
-    return true;
-}
-
 /* QUIRK_WALK_WRITE_ONLY. */
 static bool expect_write_only(struct expectation *expected)
 {
@@ -158,12 +144,9 @@ static bool adopt_accessed(const struct image *image, const struct probe *probe,
 static void expect(const struct image *image, const struct probe *probe, const struct probe_result *result,
                    const uint64_t *entries, struct expectation *expected, struct tally *tally)
 {
-    unsigned quirks = image->judge->quirks, met = 0;
+    unsigned quirks = image->judge->quirks, met;
 
-    if (!(quirks & QUIRK_EPT_2M_BIT12) || !expect_without_bit12(image, probe, expected))
-        oracle_expect(image, probe, expected);
-    else
-        met |= QUIRK_EPT_2M_BIT12;
+    met = oracle_expect(image, probe, expected);
     if ((quirks & QUIRK_WALK_WRITE_ONLY) && expect_write_only(expected))
         met |= QUIRK_WALK_WRITE_ONLY;
     if ((quirks & QUIRK_RESERVED_NO_P) && expect_no_p(expected))
@@ -172,6 +155,33 @@ static void expect(const struct image *image, const struct probe *probe, const s
         met |= QUIRK_A_BEFORE_FAULT;
     for (unsigned i = 0; i < QUIRKS; i++)
         tally->quirks[i] += met >> i & 1;
+}
+
+/* The level of the entry that is wrong, or else of the first whose A or D is. */
+static unsigned level_of(const struct image *image, const struct expectation *expected,
+                         const struct probe_result *result, const uint64_t *entries)
+{
+    uint64_t ad = image->header.format == PROBE_EPT ? EPT_AD : X86_AD;
+    unsigned marked = 0;
+
+    for (unsigned i = 0; i < result->entries && i < expected->result.entries; i++) {
+        if ((entries[i] ^ expected->entries[i]) & ~ad)
+            return image->header.levels - i;
+        if (!marked && entries[i] != expected->entries[i])
+            marked = image->header.levels - i;
+    }
+    return marked;
+}
+
+/* After a difference, A and D in the copy go on as the processor has them, so that it is not reported over and over. */
+static void adopt_marks(const struct image *image, const struct probe *probe, const struct probe_result *result,
+                        const uint64_t *entries)
+{
+    uint64_t *path[5], ad = image->header.format == PROBE_EPT ? EPT_AD : X86_AD;
+    unsigned count = image_path(image, probe->address, path);
+
+    for (unsigned i = 0; i < result->entries && i < count; i++)
+        *path[i] = (*path[i] & ~ad) | (entries[i] & ad);
 }
 
 /* Misconfigured, or with reserved bits: NX is one of them where NXE is clear. */
@@ -206,10 +216,9 @@ void compare_probe(struct image *image, const struct probe *probe, const struct 
     if (tally->differences < DIFFERENCES_KEPT) {
         difference = &tally->kept[tally->differences];
         *difference = (struct difference){.image = image, .probe = *probe, .what = what};
-        for (unsigned i = 0; i < result->entries && !difference->level; i++)
-            if (i >= expected.result.entries || entries[i] != expected.entries[i])
-                difference->level = image->header.levels - i;
+        difference->level = level_of(image, &expected, result, entries);
         describe(difference, &expected, result, entries);
     }
     tally->differences++;
+    adopt_marks(image, probe, result, entries);
 }

@@ -187,7 +187,20 @@ bool image_is_reserved(uint64_t address, uint64_t length)
     return address < PROBE_INFRA_END && address + length > PROBE_GUEST_GPA;
 }
 
-static bool is_ram(const struct image *image, uint64_t hpa)
+bool image_is_vital(const struct image *image, const uint64_t *entry)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t *path[5];
+        unsigned count = image_path(image, image->header.stub[i], path);
+
+        while (count > 0)
+            if (path[--count] == entry)
+                return true;
+    }
+    return false;
+}
+
+bool image_is_ram(const struct image *image, uint64_t hpa)
 {
     for (unsigned i = 0; i < 2; i++)
         if (hpa >= image->judge->ram[i][0] && hpa < image->judge->ram[i][1])
@@ -236,7 +249,7 @@ bool image_probe(struct image *image, uint64_t address, enum probe_access access
     grow(image);
     if (oracle_target(image, &probe, &hpa)) {
         page = hpa & ~(PT_PAGE_SIZE - 1);
-        if (is_ram(image, hpa)) {
+        if (image_is_ram(image, hpa)) {
             image->frames[image->nframes++] = page;
         } else if (image->judge->has_devices && hpa >= 1ull << 32 && (access == PROBE_READ || access == PROBE_WRITE)) {
             probe.device = page;

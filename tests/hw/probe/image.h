@@ -13,6 +13,11 @@
 
 #define IMAGE_TABLES 128u /* of each tree, at most */
 
+struct image_result {
+    struct probe_result result;
+    uint64_t entries[5]; /* result.entries of them: from the top, after the probe */
+};
+
 struct image {
     const struct judge *judge;
     struct probe_image header;
@@ -21,7 +26,7 @@ struct image {
     struct tree child;    /* see image_fork */
     struct tree *subject; /* the tree under test: one of these three */
     struct probe *probes;
-    struct probe_result *results; /* of each, when a batch with this image has run */
+    struct image_result *results; /* of each probe, when a batch with this image has run */
     uint64_t *frames;             /* those that probes may hit */
     size_t nprobes, nframes, room;
     uint64_t seed; /* or another number to tell it by */
@@ -52,10 +57,16 @@ unsigned image_path(const struct image *image, uint64_t address, uint64_t *path[
 /* Does the guest's own equipment lie there? Neither mappings under test nor probes belong there. */
 bool image_is_reserved(uint64_t address, uint64_t length);
 
+/* Is this entry, in the tree under test, one that the guest needs to come to any access at all? */
+bool image_is_vital(const struct image *image, const uint64_t *entry);
+
 /* Adds a probe of the page at `address`, sign-extended if need be; the access fills in the offset in the page.
  * PROBE_READ and PROBE_WRITE become accesses to a device where there is no RAM. False: what the walk says it hits
  * cannot be told from its neighbours on this judge, so it was left out. */
 bool image_probe(struct image *image, uint64_t address, enum probe_access access, unsigned flags);
+
+/* Has the judge RAM there, for probes to hit? */
+bool image_is_ram(const struct image *image, uint64_t hpa);
 
 /* Bytes in a ROM, and writing them there: before any expectation is computed, because that sets A and D bits. */
 size_t image_size(const struct image *image);

@@ -34,7 +34,7 @@
         }                                                                                                              \
     }
 
-#define EPT_QUIRKS  (QUIRK_EPT_2M_BIT12 | QUIRK_WALK_WRITE_ONLY)
+#define EPT_QUIRKS  (QUIRK_EPT_BIT12 | QUIRK_WALK_WRITE_ONLY)
 #define QEMU_QUIRKS (QUIRK_RESERVED_NO_P | QUIRK_A_BEFORE_FAULT)
 
 const struct judge judges[JUDGES] = {
@@ -108,6 +108,7 @@ static void prepare_bochs(const struct judge_run *run)
                "vga: extension=none\n"
                "display_library: term\n"
                "boot: disk\n"
+               "plugin_ctrl: speaker=0\n" /* or it looks for a sound card */
                "port_e9_hack: enabled=1\n"
                "panic: action=fatal\n"
                "log: %s/log\n",

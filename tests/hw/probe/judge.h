@@ -14,7 +14,7 @@ enum judge_emulator { JUDGE_BOCHS, JUDGE_QEMU };
 
 /* Where an emulated processor differs from the manuals, or from the other; README.md says what is known of each. */
 enum judge_quirk {
-    QUIRK_EPT_2M_BIT12 = 1,    /* Bochs: bit 12 of a 2 MiB EPT leaf is not reserved */
+    QUIRK_EPT_BIT12 = 1,       /* Bochs: bit 12 of large EPT leaves is not reserved */
     QUIRK_WALK_WRITE_ONLY = 2, /* Bochs: a guest's walk that violates EPT with A and D on is told as a write alone */
     QUIRK_RESERVED_NO_P = 4,   /* QEMU: no P in the error code of reserved-bit faults */
     QUIRK_A_BEFORE_FAULT = 8,  /* QEMU: A is set in upper entries on walks that then fault */

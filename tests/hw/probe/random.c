@@ -56,7 +56,7 @@ static uint64_t draw_offset(struct maker *m)
     offset = draw(&m->random, REGION / size) * size + draw(&m->random, 3) * KIB4;
     if (draw(&m->random, 3) == 0)
         offset = draw(&m->random, 64) * KIB4 + draw(&m->random, 3) * MIB2;
-    return offset < KIB4 * draw(&m->random, 2) ? offset : offset - KIB4 * draw(&m->random, 2) * (offset > 0);
+    return offset > 0 && draw(&m->random, 3) == 0 ? offset - KIB4 : offset;
 }
 
 static uint64_t draw_length(struct maker *m, uint64_t offset)
@@ -172,20 +172,6 @@ static enum pt_status random_step(struct maker *m, struct tree *tree)
     }
 }
 
-/* Is the entry one that the guest needs to run at all? */
-static bool is_vital(const struct maker *m, const uint64_t *entry)
-{
-    for (unsigned i = 0; i < 2; i++) {
-        uint64_t *path[5];
-        unsigned count = image_path(m->image, m->image->header.stub[i], path);
-
-        while (count > 0)
-            if (path[--count] == entry)
-                return true;
-    }
-    return false;
-}
-
 /* Bits that a hand could have got wrong without the walk leaving the tables: rights, types, what is reserved or ignored
  * at this level, and the alignment of large pages; but neither which memory it is nor whether it is a leaf. */
 static uint64_t draw_damage(struct maker *m, uint64_t entry, unsigned level)
@@ -218,7 +204,7 @@ static void damage(struct maker *m)
         uint64_t address = run->start + draw(&m->random, run->count) * run->length;
         uint64_t *entry = image_entry(m->image, address, level);
 
-        if (entry && !is_vital(m, entry))
+        if (entry && !image_is_vital(m->image, entry))
             *entry ^= draw_damage(m, *entry, level);
     }
 }

@@ -13,8 +13,10 @@
 #define PAGE_BIT          0x80ull
 #define APIC_ENABLE       0x800ull
 #define TASK_PRIORITY_MAX 0xf0u
-#define CODE_MOV_RAX      0xb848ull
-#define CODE_CPUID        0xa20full
+/* Not canonical: a fetch from a frame without code executes zeros, which write to where RAX points. */
+#define POISON       (1ull << 62)
+#define CODE_MOV_RAX 0xb848ull
+#define CODE_CPUID   0xa20full
 
 extern const uint8_t stub_start[], stub_end[];
 
@@ -90,7 +92,7 @@ static uint64_t prepare(const struct probe_image *image, const struct probe *pro
     if (probe->access == PROBE_WRITE32)
         token = TASK_PRIORITY_MAX;
     set_mode(guest, image->subject == PROBE_GUEST ? image->levels : 4, probe->flags);
-    guest->registers.rax = guest->registers.rcx = 0;
+    guest->registers.rax = guest->registers.rcx = POISON;
     guest->registers.rbx = probe->address;
     guest->registers.rdx = token;
     guest->registers.rip = image->stub[guest->cpl ? 1 : 0] + probe->access * PROBE_STUB_SIZE;
