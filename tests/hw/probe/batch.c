@@ -162,4 +162,5 @@ void tally_print(const struct tally *tally, const char *title)
     printf("; %" PRIu64 " differences\n", tally->differences);
     for (unsigned i = 0; i < tally->differences && i < DIFFERENCES_SHOWN; i++)
         fputs(tally->kept[i].text, stdout);
+    fflush(stdout); /* a Check test that fails does not */
 }

@@ -140,21 +140,20 @@ static bool pass(const struct image *image, uint64_t linear, enum walk_access ac
 static bool pass_walk(const struct image *image, const struct probe *probe, struct probe_result *result,
                       unsigned *nwalked)
 {
-    uint64_t *root = image->spaces[PROBE_GUEST].entries, unused;
     uint64_t slot = image->header.guest_root + PROBE_WALK_SLOT * 8;
     struct walk_answer nested;
+    unsigned steps;
 
-    root[PROBE_WALK_SLOT] = (probe->address & ~(PT_PAGE_SIZE - 1)) | X86_TABLE;
     if (!pass_nested(image, slot, WALK_READ, true, result, &nested))
         return false;
     if (!pass_nested(image, probe->address, WALK_READ, true, result, &nested)) {
         *nwalked = nested.nsteps;
         return false;
     }
-    unused = nested.nsteps;
+    steps = nested.nsteps;
     if (!pass_nested(image, PROBE_STUB_GPA + PROBE_STUB_MARKER_OFFSET, WALK_READ, false, result, &nested))
         return false;
-    *nwalked = (unsigned)unused;
+    *nwalked = steps;
     result->address = 0;
     result->outcome = PROBE_OK;
     result->code = PROBE_STUB_MARKER;
@@ -209,6 +208,8 @@ unsigned oracle_expect(const struct image *image, const struct probe *probe, str
     if (probe->flags & PROBE_CLEAR)
         for (unsigned i = 0; i < count; i++)
             *path[i] &= ~flags;
+    if (probe->access == PROBE_WALK)
+        image->spaces[PROBE_GUEST].entries[PROBE_WALK_SLOT] = (probe->address & ~(PT_PAGE_SIZE - 1)) | X86_TABLE;
     if (quirk)
         *quirk &= ~BIT12;
     expect_result(image, probe, &expected->result, &expected->nwalked);

@@ -15,7 +15,7 @@ struct expectation {
 };
 
 /* What the probe gives, on the tables as they are now, in which it sets A and D as the processor does. Answers
- * QUIRK_EPT_BIT12 where the judge has it and that mattered; all other known differences are not looked at. */
+ * QUIRK_EPT_BIT12 if the judge has it and the entry has that bit; no other known difference is looked at. */
 unsigned oracle_expect(const struct image *image, const struct probe *probe, struct expectation *expected);
 
 /* Does this access come through, and to which address of the machine? Changes nothing. */

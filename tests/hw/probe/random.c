@@ -13,7 +13,7 @@
 #define MOST_TABLES 72u        /* of the tree under test, so that several images fit a ROM */
 #define MOST_RUNS   4096u
 #define STEPS       40u
-#define DAMAGES     8u
+#define DAMAGES     48u
 #define LARGE       0x80u
 
 struct run {
@@ -25,7 +25,8 @@ struct maker {
     struct draw random;
     uint64_t clusters[CLUSTERS], size; /* where they start; bytes of address space to use */
     struct run *runs;                  /* of leaves, when the tree is made */
-    size_t nruns;
+    struct run damaged[DAMAGES];       /* leaves on whose path an entry was changed by hand */
+    size_t nruns, ndamaged;
 };
 
 static void place_clusters(struct maker *m)
@@ -177,35 +178,39 @@ static enum pt_status random_step(struct maker *m, struct tree *tree)
 static uint64_t draw_damage(struct maker *m, uint64_t entry, unsigned level)
 {
     bool is_large = (level == 2 || level == 3) && (entry & LARGE);
-    uint64_t bits;
 
     switch (draw(&m->random, 6)) {
-    case 0:
-        return 1ull << (JUDGE_MAXPHYADDR + draw(&m->random, 52 - JUDGE_MAXPHYADDR)); /* beyond the machine's memory */
-    case 1:
-        return is_large ? 1ull << (12 + draw(&m->random, 9 * (level - 1))) : 2;
-    case 2:
+    case 0: /* beyond the machine's memory */
+        return 1ull << (JUDGE_MAXPHYADDR + draw(&m->random, 52 - JUDGE_MAXPHYADDR));
+    case 1: /* alignment */
+        if (is_large)
+            return 1ull << (12 + draw(&m->random, 9 * (level - 1)));
         return level > 3 ? LARGE : 1;
+    case 2: /* memory type and what else is in the middle */
+        return draw(&m->random, 1u << 4) << 3;
     case 3:
         return 1ull << (52 + draw(&m->random, 12));
-    default:
-        bits = draw(&m->random, 1u << 12);
-        return bits & (level > 1 ? ~(uint64_t)LARGE : ~0ull);
+    case 4:
+        return draw(&m->random, 1u << 12) & (level > 1 ? ~(uint64_t)LARGE : ~0ull);
+    default: /* rights */
+        return 1 + draw(&m->random, 7);
     }
 }
 
-/* Entries anywhere on the way to some mapping. */
+/* Entries on the way to some mapping, seldom so far up that much else is behind them too. */
 static void damage(struct maker *m)
 {
     m->image->damaged = true;
     for (unsigned i = 0; i < DAMAGES; i++) {
         const struct run *run = &m->runs[draw(&m->random, m->nruns)];
-        unsigned level = 1 + (unsigned)draw(&m->random, draw(&m->random, 8) ? 3 : m->image->header.levels);
+        unsigned level = 1 + (unsigned)draw(&m->random, draw(&m->random, 16) ? 3 : m->image->header.levels);
         uint64_t address = run->start + draw(&m->random, run->count) * run->length;
         uint64_t *entry = image_entry(m->image, address, level);
 
-        if (entry && !image_is_vital(m->image, entry))
-            *entry ^= draw_damage(m, *entry, level);
+        if (!entry || image_is_vital(m->image, entry) || image_is_reserved(address, KIB4))
+            continue;
+        *entry ^= draw_damage(m, *entry, level);
+        m->damaged[m->ndamaged++] = (struct run){address, run->length, 1};
     }
 }
 
@@ -220,7 +225,9 @@ static enum pt_status collect(void *ctx, const struct pt_item *first, uint64_t c
 
 static uint64_t draw_address(struct maker *m)
 {
-    const struct run *run = &m->runs[draw(&m->random, m->nruns)];
+    bool is_damaged = m->ndamaged && draw(&m->random, 3) == 0;
+    const struct run *run =
+        is_damaged ? &m->damaged[draw(&m->random, m->ndamaged)] : &m->runs[draw(&m->random, m->nruns)];
     uint64_t leaf = run->start + draw(&m->random, run->count) * run->length, pages = run->length / KIB4;
 
     switch (draw(&m->random, 28)) {
