@@ -221,7 +221,8 @@ coverage-programs:
 ROM_OBJ   := $(OBJ)/rom
 ROM_LIB   := $(patsubst %,$(ROM_OBJ)/%.o,$(basename $(wildcard tests/hw/rom/*.c tests/hw/rom/*.S)))
 ROM_PROBE := $(addprefix $(ROM_OBJ)/tests/hw/probe/,rom.o stub.o)
-HW_ROMS   := $(BUILD)/tests/hw/probe.rom
+ROM_MICRO := $(patsubst %,$(ROM_OBJ)/%.o,$(basename $(wildcard tests/hw/microvisor/*.c tests/hw/microvisor/*.S) $(EPT_SRC)))
+HW_ROMS   := $(addprefix $(BUILD)/tests/hw/,probe.rom microvisor.rom)
 HW_BIN    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/hw/*.c))
 PROBE_OBJ := $(call objects,$(filter-out %/rom.c,$(wildcard tests/hw/probe/*.c)))
 
@@ -234,6 +235,7 @@ $(ROM_OBJ)/%.o: %.S | $(PACKAGES)
 	$(call show,AS,$<)
 	$(Q)$(CC) $(GUEST_CFLAGS) -c -o $@ $<
 $(ROM_OBJ)/probe.elf: $(ROM_PROBE)
+$(ROM_OBJ)/microvisor.elf: $(ROM_MICRO)
 $(HW_ROMS:$(BUILD)/tests/hw/%.rom=$(ROM_OBJ)/%.elf): $(ROM_LIB) tests/hw/rom/rom.ld
 	@mkdir -p $(@D)
 	$(call show,LD,$@)

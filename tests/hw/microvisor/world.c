@@ -1,0 +1,131 @@
+/* See world.h. */
+#include "tests/hw/microvisor/world.h"
+
+#include <ept/arena.h>
+#include <ept/frames.h>
+
+#include "tests/hw/microvisor/expect.h"
+#include "tests/hw/rom/guest.h"
+#include "tests/hw/rom/machine.h"
+#include "tests/hw/rom/memory.h"
+
+#define TABLES       512u
+#define FRAMES_START (32 * MIB) /* single frames, then blocks */
+#define BLOCKS_START (64 * MIB)
+#define FRAMES_END   (128 * MIB)
+#define COUNTED      (FRAMES_END / PT_PAGE_SIZE)
+#define COUNTERS     ((1u << 18) + 512 + 2) /* of one GiB by pt_frames_bytes: pages, blocks, the unit and its lock */
+#define POISON       0xdb
+#define MAXPHYADDR   40u /* of the least of the processors */
+
+static _Alignas(4096) char tables[TABLES * PT_PAGE_SIZE];
+static _Alignas(8) uint32_t counters[COUNTERS];
+static struct pt_table meta[TABLES];
+static struct pt_arena arena;
+static struct pt_frames frames;
+static struct pt_config common;
+struct world world;
+
+static bool alloc_table(void *ctx, uint64_t *pa)
+{
+    (void)ctx;
+    return pt_arena_alloc(&arena, pa);
+}
+
+/* A processor that still walks a table that was freed finds nothing in it. */
+static void free_table(void *ctx, uint64_t pa)
+{
+    (void)ctx;
+    memset((void *)pa, 0, PT_PAGE_SIZE);
+    pt_arena_free(&arena, pa);
+}
+
+static bool frame_get(void *ctx, uint64_t hpa, unsigned level, uint64_t count)
+{
+    (void)ctx;
+    return pt_frames_get(&frames, hpa, level, count);
+}
+
+static void frame_put(void *ctx, uint64_t hpa, unsigned level, uint64_t count)
+{
+    (void)ctx;
+    pt_frames_put(&frames, hpa, level, count);
+}
+
+/* Whoever still uses a frame that was released reads something else than he wrote. */
+static void released(void *ctx, uint64_t hpa, uint64_t count)
+{
+    (void)ctx;
+    EXPECT(hpa >= FRAMES_START && count <= world.frames_in_use);
+    memset((void *)hpa, POISON, count * PT_PAGE_SIZE);
+    world.frames_in_use -= count;
+}
+
+void world_open(void)
+{
+    enum guest_kind kind = guest_open();
+    uint64_t pa = (uint64_t)(uintptr_t)tables;
+
+    EXPECT(kind != GUEST_NONE);
+    world.format = kind == GUEST_VMX ? &format_ept : &format_x86;
+    world.levels = kind == GUEST_SVM && (read_cr4() & CR4_LA57) ? 5 : 4;
+    EXPECT(pt_frames_bytes(COUNTED) <= sizeof(counters));
+    pt_arena_init(&arena, tables, pa, TABLES);
+    EXPECT(pt_frames_init(&frames, counters, 0, COUNTED, released, NULL));
+    pt_arena_configure(&arena, meta, &common);
+    common.alloc_table = alloc_table;
+    common.free_table = free_table;
+    common.frame_get = frame_get;
+    common.frame_put = frame_put;
+    common.levels = world.levels;
+    common.maxphyaddr = MAXPHYADDR;
+    common.caps = PT_CAP_2M | PT_CAP_AD;
+}
+
+void world_configure(struct pt_config *config)
+{
+    *config = common;
+}
+
+static bool is_free(uint64_t hpa, uint64_t length)
+{
+    for (uint64_t at = hpa; at < hpa + length; at += PT_PAGE_SIZE)
+        if (pt_frames_references(&frames, at) != 0)
+            return false;
+    return true;
+}
+
+/* The first that fits, so that what was released is soon used again. */
+static uint64_t first_free(uint64_t start, uint64_t end, uint64_t size)
+{
+    while (start < end && !is_free(start, size))
+        start += size;
+    EXPECT(start < end);
+    world.frames_in_use += size / PT_PAGE_SIZE;
+    return start;
+}
+
+uint64_t world_frame(void)
+{
+    return first_free(FRAMES_START, BLOCKS_START, PT_PAGE_SIZE);
+}
+
+uint64_t world_block(void)
+{
+    return first_free(BLOCKS_START, FRAMES_END, BLOCK);
+}
+
+bool world_is_alone(uint64_t hpa, uint64_t length)
+{
+    for (uint64_t at = hpa; at < hpa + length; at += PT_PAGE_SIZE)
+        if (pt_frames_references(&frames, at) != 1)
+            return false;
+    return true;
+}
+
+void world_expect_empty(void)
+{
+    EXPECT(pt_arena_used(&arena) == 0);
+    EXPECT(world.frames_in_use == 0);
+    EXPECT(is_free(0, FRAMES_END));
+}
