@@ -61,12 +61,14 @@ static void give_write(struct work *work, uint64_t gpa)
     struct pt_item leaf = leaf_at(work, gpa);
 
     own(work, &leaf);
+    leaf = leaf_at(work, gpa);
+    EXPECT(!(leaf.prop & PT_W)); /* tables that become one's own give no rights */
     if (leaf.level > 1 && !world_is_alone(leaf.hpa, leaf.length)) {
         work_jump(work, gpa);
         EXPECT(world.format->split(&work->cursor, 1) == PT_OK);
         world.format->gather_sync(&work->gather);
+        leaf = leaf_at(work, gpa);
     }
-    leaf = leaf_at(work, gpa);
     if (world_is_alone(leaf.hpa, leaf.length))
         protect(work, &leaf, (struct pt_change){.set = PT_W});
     else
