@@ -33,8 +33,9 @@
  *
  * Guaranteed: what a cursor has claimed, no other holder changes or reads through a cursor until it ends, and every
  * update of one is seen by the next. Cursors whose claims do not need a common table do not wait for each other.
- * Not guaranteed: fairness; that claiming alone waits for narrower cursors inside the claim (it waits when it first
- * comes to their table); anything between claims of two trees (see cursor_copy_from).
+ * Not guaranteed: fairness; that a cursor keeps to its covering table: one that removed it, replaced it by a huge leaf
+ * or shared it whole holds the table above until it ends; that claiming alone waits for narrower cursors inside the
+ * claim (it waits when it first comes to their table); anything between claims of two trees (see cursor_copy_from).
  *
  * No deadlock in one tree: a thread waits downwards (rule 1) for a table whose holder only ever waits for tables
  * further down, or upwards for a parent. The upward wait ends when the parent's holder unlocks it or waits for this

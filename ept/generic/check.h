@@ -78,21 +78,24 @@ static const char *leaf_defect(const struct pt *pt, uint64_t entry, unsigned lev
     return NULL;
 }
 
-/* What is wrong with this entry that points at a table, or NULL. */
-static const char *table_defect(const struct pt *pt, uint64_t entry, unsigned level)
+/* What is wrong with this entry that points at a table, or NULL. A shared table may get another owner, through another
+ * tree, while this looks: the entry that loses W then does so before. */
+static const char *table_defect(const struct pt *pt, pt_entry *slot, uint64_t entry, unsigned level)
 {
-    uint64_t table = fmt_address(entry);
-    uint32_t owners = atomic_load_explicit(&pt_meta(pt, table)->owners, memory_order_acquire);
+    const struct pt_table *table;
+    uint32_t owners;
 
-    if (!fmt_is_good_table(entry) || !hpa_allowed(pt, table, PT_PAGE_SIZE))
+    if (!fmt_is_good_table(entry) || !hpa_allowed(pt, fmt_address(entry), PT_PAGE_SIZE))
         return "malformed table entry";
-    if (atomic_load_explicit(&pt_meta(pt, table)->holder, memory_order_acquire) != 0)
+    table = pt_meta(pt, fmt_address(entry));
+    owners = atomic_load_explicit(&table->owners, memory_order_acquire);
+    if (atomic_load_explicit(&table->holder, memory_order_acquire) != 0)
         return "table still locked";
-    if (pt_meta(pt, table)->level != level - 1)
+    if (table->level != level - 1)
         return "table of another level than its place";
     if (owners == 0)
         return "table without an owner";
-    if (owners > 1 && !fmt_is_shared(entry))
+    if (owners > 1 && !fmt_is_shared(pt_load(slot)))
         return "shared table that may be written through";
     return NULL;
 }
@@ -121,7 +124,7 @@ static enum pt_status check_table(struct check *check, uint64_t table, unsigned 
                 return check_fail(check, defect, address, table, entry, level);
             status = check_collect(check, effective(entry, shared), address, level);
         } else {
-            defect = table_defect(pt, entry, level);
+            defect = table_defect(pt, &entries[i], entry, level);
             if (defect)
                 return check_fail(check, defect, address, table, entry, level);
             status = check_table(check, child, level - 1, address, shared || fmt_is_shared(entry));

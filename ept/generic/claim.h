@@ -114,7 +114,11 @@ enum pt_status PT_FN(cursor_init_inside)(struct pt_cursor *cursor, struct pt_cur
     *cursor = *outer;
     cursor->start = cursor->at = cursor->where = start;
     cursor->end = start + length;
-    cursor->has_husk = false;
+    /* A borrowed table is not this holder's to lock; the husk is, and stands for the claim. */
+    if (cursor->has_husk) {
+        pt_try_lock(pt_meta(cursor->pt, cursor->husk), cursor->holder);
+        return PT_OK;
+    }
     pt_try_lock(pt_meta(cursor->pt, cursor->path[cursor->top]), cursor->holder);
     descend_to_covering(cursor, lowest_covering(start, start + length));
     return PT_OK;
@@ -151,6 +155,19 @@ static void widen(struct pt_cursor *cursor, uint64_t length)
         cursor->top++;
 }
 
+/* Unlocks the husk; the outermost cursor that stands on it ends its life. */
+static void end_husk(struct pt_cursor *cursor)
+{
+    struct pt_table *husk = pt_meta(cursor->pt, cursor->husk);
+
+    if (husk->depth > 1) {
+        pt_unlock(husk);
+        return;
+    }
+    pt_retire(cursor->pt, husk);
+    gather_table(cursor->gather, cursor->husk);
+}
+
 void PT_FN(cursor_end)(struct pt_cursor *cursor)
 {
     const struct pt *pt = cursor->pt;
@@ -167,11 +184,9 @@ void PT_FN(cursor_end)(struct pt_cursor *cursor)
             break;
         climb(cursor);
     }
-    if (cursor->has_husk) {
-        pt_retire(pt, pt_meta(pt, cursor->husk));
-        gather_table(cursor->gather, cursor->husk);
-    } else {
+    if (cursor->has_husk)
+        end_husk(cursor);
+    else
         pt_unlock(table);
-    }
     cursor->top = 0;
 }

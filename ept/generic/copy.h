@@ -373,15 +373,22 @@ static void commit_copy(struct copy_job *job, uint64_t table, unsigned level, ui
     }
 }
 
-/* When one huge leaf will fill all of the destination's covering table. */
+/* When one huge leaf, be it below shared tables, will fill all of the destination's covering table. */
 static enum pt_status make_copy_room(struct copy_job *job)
 {
     const struct operation *src = &job->src;
-    uint64_t entry = pt_load(&pt_entries(src->cursor->pt, src->root)[pt_index(src->start, src->level)]);
+    uint64_t table = src->root, entry;
+    unsigned level = src->level;
 
-    if (!fmt_is_live(entry) || !fmt_is_leaf(entry, src->level))
+    for (;; level--) {
+        entry = pt_load(&pt_entries(src->cursor->pt, table)[pt_index(src->start, level)]);
+        if (!is_table(entry, level) || src->end > pt_slot_end(src->start, level))
+            break;
+        table = fmt_address(entry);
+    }
+    if (!fmt_is_live(entry) || !fmt_is_leaf(entry, level))
         return PT_OK;
-    return make_room(&job->dst, dst_leaf_max(job, entry, src->start, src->level));
+    return make_room(&job->dst, dst_leaf_max(job, entry, src->start, level));
 }
 
 /* When both sides are one tree, they may need the same shared tables: then the source has made them its own before the

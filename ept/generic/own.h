@@ -46,9 +46,10 @@ static uint32_t owners_of(const struct pt *pt, uint64_t table)
     return atomic_load_explicit(&pt_meta(pt, table)->owners, memory_order_acquire);
 }
 
+/* After the entries that point at it have lost W: who sees two owners sees that too. */
 static void add_owner(const struct pt *pt, uint64_t table)
 {
-    atomic_fetch_add_explicit(&pt_meta(pt, table)->owners, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&pt_meta(pt, table)->owners, 1, memory_order_release);
 }
 
 /* Only where another owner is known to stay. */
@@ -107,8 +108,8 @@ static uint64_t copy_table(struct operation *op, uint64_t table, unsigned level)
         if (!fmt_is_live(entry))
             continue;
         if (is_table(entry, level)) {
-            add_owner(pt, fmt_address(entry));
             share_entry(pt, &from[i], entry);
+            add_owner(pt, fmt_address(entry));
         } else {
             entry = change_leaf(&from[i], lose_write, hardware);
         }
@@ -136,8 +137,8 @@ static void take_back(const struct pt *pt, pt_entry *slot, uint64_t table, unsig
 }
 
 /* One shared table, of the level below, becomes this tree's own. Answers the table that is there then. When it was
- * copied, one ownership goes at once: the pin, or, below another copied table, the one that came with that copy,
- * through which nobody has come. */
+ * copied, one ownership goes at once: the pin, or, below another copied table, the one that came with that copy. Who
+ * has come through the copy since is safe: the original still owns the table, and waits in the gather. */
 static uint64_t own_table(struct operation *op, pt_entry *slot, uint64_t at, unsigned level, enum way above,
                           bool copied)
 {
@@ -179,7 +180,7 @@ static bool own_step(struct owning *owning, uint64_t parent, pt_entry *slot, uin
     switch (owning->step) {
     case OWN_COUNT:
         op->meets_shared = true;
-        op->tables_shared += copied;
+        op->tables_copied += copied;
         if (pinned)
             add_owner(pt, *table);
         return true;
@@ -254,11 +255,11 @@ static enum pt_status acquire(struct operation *op)
 
     if (op->need != NEED_NONE && op->level > 1)
         own(op, OWN_COUNT, 0, NULL);
-    if (!pt_spares_fill(pt, &op->spares, op->tables_needed + op->nsplits + op->tables_shared)) {
+    if (!pt_spares_fill(pt, &op->spares, op->tables_needed + op->nsplits + op->tables_copied)) {
         status = PT_ENOMEM;
     } else if (!get_splits(op)) {
         status = PT_EFRAME;
-    } else if (op->tables_shared > 0 && !own(op, OWN_GET, 0, &done)) {
+    } else if (op->tables_copied > 0 && !own(op, OWN_GET, 0, &done)) {
         own(op, OWN_PUT, done, NULL);
         unget_splits(op, op->nsplits);
         status = PT_EFRAME;
@@ -271,7 +272,7 @@ static enum pt_status acquire(struct operation *op)
 /* Gives back what was acquired, because another part of the operation failed; finish() frees the spares. */
 static void release(struct operation *op)
 {
-    if (op->tables_shared > 0)
+    if (op->tables_copied > 0)
         own(op, OWN_PUT, UINT64_MAX, NULL);
     if (op->meets_shared)
         own(op, OWN_UNPIN, 0, NULL);
@@ -284,5 +285,5 @@ static void own_tables(struct operation *op)
     if (op->meets_shared)
         own(op, OWN_COMMIT, 0, NULL);
     op->meets_shared = false;
-    op->tables_shared = 0;
+    op->tables_copied = 0;
 }

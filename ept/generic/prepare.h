@@ -39,7 +39,7 @@ struct operation {
     enum need need;
     struct fmt_change change; /* for NEED_CHANGED */
     bool meets_shared;        /* some shared tables become its own before the commit, */
-    uint64_t tables_shared;   /* so many of them by copying */
+    uint64_t tables_copied;   /* so many of them by copying */
     unsigned nheld, nsplits;
     struct held_table held[MAX_HELD];
     struct planned_split splits[MAX_SPLITS];
@@ -157,7 +157,7 @@ static enum pt_status settle(struct operation *op, struct pt_cursor *cursor, uin
     op->tables_needed = 0;
     op->spares = (struct pt_spares){0};
     op->need = NEED_NONE;
-    op->tables_shared = 0;
+    op->tables_copied = 0;
     op->meets_shared = false;
     op->nheld = op->nsplits = 0;
     locate(cursor, start, end);

@@ -2,7 +2,9 @@
  * Include <ept/ept.h> or <ept/x86.h>, not this file; it has no include guard because each of them includes it.
  *
  * Addresses, lengths and HPAs are bytes and multiples of 4 KiB. Any status other than PT_OK and PT_END means that
- * nothing changed: no mapping, not the cursor, no reference. A cursor and its gather belong to one thread. */
+ * nothing changed: no mapping or right, not the cursor, no reference. (Two things nobody sees through this interface
+ * may have: empty tables are gone, and a copy inside one tree may have made shared tables the tree's own already.) A
+ * cursor and its gather belong to one thread. */
 #ifndef PT_FORMAT
 #error "include <ept/ept.h> or <ept/x86.h>"
 #endif
@@ -94,7 +96,8 @@ PT_CHECKED enum pt_status PT_FN(cursor_protect_next)(struct pt_cursor *cursor, u
 PT_CHECKED enum pt_status PT_FN(cursor_take_next)(struct pt_cursor *cursor, uint64_t length, struct pt_item *item);
 
 /* As take_next, but when the next mapping lies below a table whose whole slot is within `length`, takes the largest
- * such table at once: PT_TABLE, with the frames it mapped. */
+ * such table at once: PT_TABLE, with the frames it mapped. A table whose slot is all of the claim may have to be taken
+ * in parts: claim more. */
 PT_CHECKED enum pt_status PT_FN(cursor_take_subtree)(struct pt_cursor *cursor, uint64_t length, struct pt_item *item);
 
 /* Removes every mapping of [at, at + length) and moves past it. */
@@ -169,9 +172,9 @@ PT_CHECKED enum pt_status PT_FN(check)(struct pt *pt, pt_leaf_fn leaf, void *ctx
 void PT_FN(dump)(struct pt *pt, enum pt_dump_style style, pt_write_fn write, void *ctx);
 
 /* Writes the tree as one file, as <ept/image.h> specifies it: a header, then every table, with entries as if the tables
- * lay one after the other from `pa` on, the root first. `write` gets the file's bytes in order; it must not use a cursor
- * of this tree. PT_EINVAL: pa is not a multiple of 4 KiB; PT_ERANGE: the tables would reach beyond maxphyaddr; then
- * nothing was written. */
+ * lay one after the other from `pa` on, the root first. `write` gets the file's bytes in order; it must not use a
+ * cursor of this tree. PT_EINVAL: pa is not a multiple of 4 KiB; PT_ERANGE: the tables would reach beyond maxphyaddr;
+ * then nothing was written. */
 PT_CHECKED enum pt_status PT_FN(image)(struct pt *pt, uint64_t pa, pt_write_fn write, void *ctx);
 
 #undef PT_FN

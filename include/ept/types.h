@@ -30,7 +30,7 @@ static inline uint64_t pt_slot_size(unsigned level)
     return (uint64_t)1 << pt_slot_shift(level);
 }
 
-/* What an operation answers. Whatever is not PT_OK or PT_END left tables, cursor and gather as they were. */
+/* What an operation answers. Whatever is not PT_OK or PT_END left mappings and cursor as they were. */
 enum pt_status {
     PT_OK = 0,
     PT_END,       /* nothing (more) in the range */

@@ -340,6 +340,25 @@ START_TEST(check_finds_what_is_broken)
 }
 END_TEST
 
+START_TEST(check_survives_entries_that_point_anywhere)
+{
+    _Atomic uint64_t *root = (_Atomic uint64_t *)(uintptr_t)(w.pt.root + w.config.entries_offset);
+    struct pt_fault fault;
+    uint64_t saved;
+
+    claim(0, GIB1);
+    OK(F(cursor_map)(&c, HPA, 1, RAM));
+    done();
+    saved = root[0];
+    root[0] = saved | (uint64_t)0x3f << 46; /* a table beyond maxphyaddr */
+    IS(F(check)(&w.pt, NULL, NULL, &fault), PT_ECORRUPT);
+    root[0] = saved | (uint64_t)1 << 61; /* a bit that means nothing */
+    IS(F(check)(&w.pt, NULL, NULL, &fault), PT_ECORRUPT);
+    root[0] = saved;
+    OK(F(check)(&w.pt, NULL, NULL, &fault));
+}
+END_TEST
+
 static enum pt_status count_run(void *ctx, const struct pt_item *first, uint64_t count)
 {
     uint64_t *runs = ctx;
@@ -437,6 +456,7 @@ static void add_cursor_tests(TCase *tcase)
     tcase_add_test(tcase, a_full_gather_syncs_itself_after_a_flush);
     tcase_add_test(tcase, mapping_over_holes_needs_no_flush);
     tcase_add_test(tcase, check_finds_what_is_broken);
+    tcase_add_test(tcase, check_survives_entries_that_point_anywhere);
     tcase_add_test(tcase, check_reports_runs_of_leaves);
     tcase_add_test(tcase, dump_merges_runs);
 }

@@ -400,6 +400,30 @@ START_TEST(a_tree_shares_with_itself_only_through_one_gather)
 }
 END_TEST
 
+/* The leaf lies below a shared table, so the destination's table is not found empty at its own level. */
+START_TEST(a_huge_leaf_below_a_shared_table_replaces_an_emptied_table)
+{
+    open_both(0, 0);
+    OK(F(cursor_map_range)(&c, HPA, 4 * MIB2, COUNTED));
+    at(0);
+    OK(F(cursor_share_from)(&c2, &c, GIB1));
+    at_two(GIB1);
+    OK(F(cursor_map)(&c2, HPA, 1, RAM));
+    done_two();
+    claim(2 * MIB2, MIB2);
+    claim_two(GIB1, MIB2);
+    OK(F(cursor_unmap_range)(&c2, MIB2));
+    at_two(GIB1);
+    if (_i == 0)
+        OK(F(cursor_copy_from)(&c2, &c, MIB2, nothing, nothing));
+    else
+        OK(F(cursor_share_from)(&c2, &c, MIB2));
+    ck_assert_uint_eq(look_two(GIB1).level, 2);
+    ck_assert_uint_eq(look_two(GIB1).hpa, HPA + 2 * MIB2);
+    done_two();
+}
+END_TEST
+
 static void add_share_tests(TCase *tcase)
 {
     tcase_add_test(tcase, a_gigabyte_is_shared_with_a_handful_of_tables);
@@ -407,6 +431,7 @@ static void add_share_tests(TCase *tcase)
     tcase_add_test(tcase, tables_partly_inside_are_copied);
     tcase_add_test(tcase, huge_leaves_are_copied_or_lie_in_shared_tables);
     tcase_add_loop_test(tcase, sharing_has_the_meaning_of_copying_without_w, 0, 30);
+    tcase_add_loop_test(tcase, a_huge_leaf_below_a_shared_table_replaces_an_emptied_table, 0, 2);
     tcase_add_test(tcase, both_cursors_move_over_holes);
     tcase_add_test(tcase, claims_of_just_the_range_can_share_it);
     tcase_add_test(tcase, an_occupied_destination_is_refused_before_anything_changes);

@@ -156,6 +156,61 @@ START_TEST(disjoint_cursors_leave_no_table_behind)
 }
 END_TEST
 
+static void *wider_body(void *arg)
+{
+    struct pt_gather gather;
+    struct pt_cursor cursor;
+    struct pt_item item;
+
+    (void)arg;
+    urcu_memb_register_thread();
+    ept_gather_init(&gather, &w.pt);
+    MUST(ept_cursor_init(&cursor, &w.pt, 0, 4 * MIB2, PT_WRITE, &gather) == PT_OK);
+    MUST(ept_cursor_query(&cursor, &item) == PT_OK); /* waits in the table of level 2 for that below */
+    MUST(item.kind == PT_LEAF && item.level == 2);
+    ept_cursor_end(&cursor);
+    ept_gather_sync(&gather);
+    urcu_memb_unregister_thread();
+    return NULL;
+}
+
+static struct pt_table *meta_of_step(uint64_t address, unsigned step)
+{
+    return &w.meta[(walk(&w, address, WALK_READ).steps[step].pa - WORLD_PA) / KIB4];
+}
+
+START_TEST(a_cursor_inside_one_that_borrowed_its_table_leaves_it_locked)
+{
+    struct pt_table *upper, *pages;
+    struct pt_cursor inside;
+    uintptr_t holder;
+    pthread_t wider;
+
+    claim(0, GIB1);
+    OK(ept_cursor_map(&c, HPA, 1, RAM));
+    at(2 * MIB2);
+    OK(ept_cursor_map(&c, HPA, 1, RAM));
+    done();
+    upper = meta_of_step(0, 2);
+    pages = meta_of_step(0, 3);
+    claim(0, MIB2);
+    OK(ept_cursor_unmap_range(&c, MIB2));
+    at(0);
+    MUST(pthread_create(&wider, NULL, wider_body, NULL) == 0);
+    while (!pages->lender)
+        sched_yield();
+    OK(ept_cursor_map(&c, HPA, 2, RAM));
+    at(0);
+    holder = upper->holder;
+    MUST(holder != 0 && holder != c.holder);
+    OK(ept_cursor_init_inside(&inside, &c, MIB2 - KIB4, KIB4));
+    ept_cursor_end(&inside);
+    MUST(upper->holder == holder);
+    ept_cursor_end(&c);
+    pthread_join(wider, NULL);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("ept threads: ranges");
@@ -163,6 +218,7 @@ int main(void)
 
     tcase_add_test(tcase, overlapping_cursors_lose_no_update);
     tcase_add_test(tcase, tables_are_replaced_under_waiting_cursors);
+    tcase_add_test(tcase, a_cursor_inside_one_that_borrowed_its_table_leaves_it_locked);
     tcase_add_test(tcase, disjoint_cursors_leave_no_table_behind);
     return run_suite(suite);
 }
