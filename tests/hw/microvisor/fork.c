@@ -6,7 +6,7 @@
 #define HUGE_PAGE ((HUGE - DATA) / PT_PAGE_SIZE) /* the first page of a huge one */
 
 static const struct loop every_small = {0, FILLED_PAGES, 1, FIRST_WORD};
-static const struct loop some_huge = {HUGE_PAGE + 5, 40, 25, LAST_WORD};
+static const struct loop some_huge = {HUGE_PAGE + 5, 20, 50, LAST_WORD};
 
 static void write_all(struct vm *vm, uint64_t value)
 {

@@ -6,7 +6,7 @@
 #include "tests/hw/rom/memory.h"
 
 #define FAULT_WRITE   2u /* in the exit qualification of an EPT violation and in EXITINFO1 of a nested page fault */
-#define HUGE_STRIDE   37u
+#define HUGE_STRIDE   61u
 #define RESOLVE_LIMIT 8u /* faults in a row: of one access, and of the walk that leads to it */
 
 extern const char guest_start[], guest_read[], guest_write[], guest_end[];

@@ -4,8 +4,8 @@
 #include "tests/hw/microvisor/program.h"
 #include "tests/hw/microvisor/scenarios.h"
 
-#define OPERATIONS 400u
-#define PER_CHECK  20u
+#define OPERATIONS 120u
+#define PER_CHECK  15u
 
 static uint64_t state;
 

@@ -7,8 +7,8 @@
 
 static void write_some(unsigned who, uint64_t value)
 {
-    program_write(&vms[who], (struct loop){who, 12, 5, FIRST_WORD}, value);
-    program_write(&vms[who], (struct loop){HUGE_PAGE + 3 * who, 20, 50, LAST_WORD}, value + 0x1000);
+    program_write(&vms[who], (struct loop){who, 8, 7, FIRST_WORD}, value);
+    program_write(&vms[who], (struct loop){HUGE_PAGE + 3 * who, 8, 120, LAST_WORD}, value + 0x1000);
     programs_compare();
 }
 

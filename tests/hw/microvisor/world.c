@@ -15,7 +15,7 @@
 #define FRAMES_END   (128 * MIB)
 #define COUNTED      (FRAMES_END / PT_PAGE_SIZE)
 #define COUNTERS     ((1u << 18) + 512 + 2) /* of one GiB by pt_frames_bytes: pages, blocks, the unit and its lock */
-#define POISON       0xdb
+#define POISON       0xdbdbdbdbdbdbdbdbull
 #define MAXPHYADDR   40u /* of the least of the processors */
 
 static _Alignas(4096) char tables[TABLES * PT_PAGE_SIZE];
@@ -25,6 +25,15 @@ static struct pt_arena arena;
 static struct pt_frames frames;
 static struct pt_config common;
 struct world world;
+
+/* Where frames, or blocks of them, come from. */
+struct area {
+    uint64_t start, end, size; /* size of one */
+    uint64_t lowest, highest;  /* below the one nothing is free; from the other on nothing was ever handed out */
+};
+
+static struct area single = {FRAMES_START, BLOCKS_START, PT_PAGE_SIZE, FRAMES_START, FRAMES_START};
+static struct area blocks = {BLOCKS_START, FRAMES_END, BLOCK, BLOCKS_START, BLOCKS_START};
 
 static bool alloc_table(void *ctx, uint64_t *pa)
 {
@@ -52,12 +61,25 @@ static void frame_put(void *ctx, uint64_t hpa, unsigned level, uint64_t count)
     pt_frames_put(&frames, hpa, level, count);
 }
 
-/* Whoever still uses a frame that was released reads something else than he wrote. */
+static void forget_use(struct area *area, uint64_t hpa)
+{
+    uint64_t start = hpa & ~(area->size - 1);
+
+    if (hpa >= area->start && hpa < area->end && start < area->lowest)
+        area->lowest = start;
+}
+
+/* Whoever still uses a frame that was released reads something else than he wrote there. */
 static void released(void *ctx, uint64_t hpa, uint64_t count)
 {
     (void)ctx;
     EXPECT(hpa >= FRAMES_START && count <= world.frames_in_use);
-    memset((void *)hpa, POISON, count * PT_PAGE_SIZE);
+    for (uint64_t at = hpa; at < hpa + count * PT_PAGE_SIZE; at += PT_PAGE_SIZE) {
+        *(uint64_t *)at = POISON;
+        *(uint64_t *)(at + PT_PAGE_SIZE - sizeof(uint64_t)) = POISON;
+    }
+    forget_use(&single, hpa);
+    forget_use(&blocks, hpa);
     world.frames_in_use -= count;
 }
 
@@ -95,24 +117,29 @@ static bool is_free(uint64_t hpa, uint64_t length)
     return true;
 }
 
-/* The first that fits, so that what was released is soon used again. */
-static uint64_t first_free(uint64_t start, uint64_t end, uint64_t size)
+/* The first that is free, so that what was released is soon used again. */
+static uint64_t take_first(struct area *area)
 {
-    while (start < end && !is_free(start, size))
-        start += size;
-    EXPECT(start < end);
-    world.frames_in_use += size / PT_PAGE_SIZE;
-    return start;
+    uint64_t found = area->lowest;
+
+    while (found < area->end && !is_free(found, area->size))
+        found += area->size;
+    EXPECT(found < area->end);
+    area->lowest = found + area->size;
+    if (area->highest < area->lowest)
+        area->highest = area->lowest;
+    world.frames_in_use += area->size / PT_PAGE_SIZE;
+    return found;
 }
 
 uint64_t world_frame(void)
 {
-    return first_free(FRAMES_START, BLOCKS_START, PT_PAGE_SIZE);
+    return take_first(&single);
 }
 
 uint64_t world_block(void)
 {
-    return first_free(BLOCKS_START, FRAMES_END, BLOCK);
+    return take_first(&blocks);
 }
 
 bool world_is_alone(uint64_t hpa, uint64_t length)
@@ -127,5 +154,6 @@ void world_expect_empty(void)
 {
     EXPECT(pt_arena_used(&arena) == 0);
     EXPECT(world.frames_in_use == 0);
-    EXPECT(is_free(0, FRAMES_END));
+    EXPECT(is_free(single.start, single.highest - single.start));
+    EXPECT(is_free(blocks.start, blocks.highest - blocks.start));
 }
