@@ -80,6 +80,20 @@ void both_write(void)
     vm_destroy(&vms[1]);
 }
 
+/* Pages of the guest's data that it may write without a fault. */
+static uint64_t writable_pages(struct vm *vm)
+{
+    struct pt_item item;
+    uint64_t pages = 0;
+
+    for (uint64_t at = DATA; at < DATA_END; at = item.start + item.length) {
+        EXPECT(world.format->lookup(&vm->pt, at, &item) == PT_OK);
+        if (item.kind == PT_LEAF && (item.prop & PT_W))
+            pages += item.length / PT_PAGE_SIZE;
+    }
+    return pages;
+}
+
 /* When the others are gone nothing is copied any more, and huge pages are whole again. */
 static void last_owner(struct vm *vm, struct vm *other, bool both_wrote)
 {
@@ -94,6 +108,11 @@ static void last_owner(struct vm *vm, struct vm *other, bool both_wrote)
     }
     vm_destroy(other);
     copied = world.frames_copied;
+    if (!both_wrote) {
+        EXPECT(writable_pages(vm) == 0);
+        program_write(vm, (struct loop){7, 1, 1, FIRST_WORD}, 0x100000);
+        EXPECT(writable_pages(vm) == 1); /* taking tables back gives no right that nobody asked for */
+    }
     write_all(vm, 0x300000);
     EXPECT(world.frames_copied == copied);
     EXPECT(vm_shared_tables(vm) == 0);
