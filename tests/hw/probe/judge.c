@@ -3,13 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -17,8 +16,9 @@
 
 #include "tests/hw/rom/machine.h"
 
-#define LIMIT_MS (120 * 1000)
-#define GIB      (1ull << 30)
+#define FILE_NAME 32
+#define LIMIT_MS  (120 * 1000)
+#define GIB       (1ull << 30)
 #define BOCHS_RAM                                                                                                      \
     {                                                                                                                  \
         {PROBE_FRAMES_PA, GIB / 2},                                                                                    \
@@ -56,40 +56,17 @@ static _Noreturn void die(const char *what, const char *which)
     exit(2);
 }
 
-static void file_name(const struct judge_run *run, const char *name, char *path, size_t size)
+static void write_file(const struct judge_run *run, enum judge_file file, const void *bytes, size_t size)
 {
-    snprintf(path, size, "%s/%s", run->folder, name);
+    if (write(run->files[file], bytes, size) != (ssize_t)size)
+        die("no memory for", run->judge->name);
 }
 
-static void write_file(const struct judge_run *run, const char *name, const void *bytes, size_t size)
+/* As the emulator, which inherits it, may open it. */
+static const char *file_name(const struct judge_run *run, enum judge_file file, char name[static FILE_NAME])
 {
-    char path[sizeof(run->folder) + 16];
-    FILE *file;
-
-    file_name(run, name, path, sizeof(path));
-    file = fopen(path, "we");
-    if (!file || fwrite(bytes, 1, size, file) != size || fclose(file) != 0)
-        die("cannot write", path);
-}
-
-__attribute__((format(printf, 3, 4))) static void write_text(const struct judge_run *run, const char *name,
-                                                             const char *format, ...)
-{
-    char text[4096];
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(text, sizeof(text), format, arguments);
-    va_end(arguments);
-    write_file(run, name, text, strlen(text));
-}
-
-static void redirect(int descriptor, const char *path)
-{
-    int file = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
-
-    if (file < 0 || dup2(file, descriptor) < 0)
-        die("cannot open", path);
+    snprintf(name, FILE_NAME, "/proc/self/fd/%d", run->files[file]);
+    return name;
 }
 
 /* Bochs wants a VGA BIOS and a debugger's first command. Its memory is small because it starts the slower the more it
@@ -97,68 +74,82 @@ static void redirect(int descriptor, const char *path)
 static void prepare_bochs(const struct judge_run *run)
 {
     static const uint8_t vga[512];
+    static const char go[] = "c\n";
+    char settings[1024], rom[FILE_NAME], vga_rom[FILE_NAME];
 
-    write_file(run, "vga", vga, sizeof(vga));
-    write_text(run, "go", "c\n");
-    write_text(run, "rc",
-               "cpu: model=%s, count=1, ips=50000000, reset_on_triple_fault=0\n"
-               "memory: guest=512, host=512\n"
-               "romimage: file=%s/rom\n"
-               "vgaromimage: file=%s/vga\n"
-               "vga: extension=none\n"
-               "display_library: term\n"
-               "boot: disk\n"
-               "plugin_ctrl: speaker=0\n" /* or it looks for a sound card */
-               "port_e9_hack: enabled=1\n"
-               "panic: action=fatal\n"
-               "log: %s/log\n",
-               run->judge->cpu, run->folder, run->folder, run->folder);
+    snprintf(settings, sizeof(settings),
+             "cpu: model=%s, count=1, ips=50000000, reset_on_triple_fault=0\n"
+             "memory: guest=512, host=512\n"
+             "romimage: file=%s\n"
+             "vgaromimage: file=%s\n"
+             "vga: extension=none\n"
+             "display_library: term\n"
+             "boot: disk\n"
+             "plugin_ctrl: speaker=0\n" /* or it looks for a sound card */
+             "port_e9_hack: enabled=1\n"
+             "panic: action=fatal\n"
+             "log: /dev/null\n",
+             run->judge->cpu, file_name(run, FILE_ROM, rom), file_name(run, FILE_VGA, vga_rom));
+    write_file(run, FILE_VGA, vga, sizeof(vga));
+    write_file(run, FILE_COMMANDS, go, sizeof(go) - 1);
+    write_file(run, FILE_SETTINGS, settings, strlen(settings));
 }
 
-static _Noreturn void execute_bochs(void)
+static _Noreturn void execute_bochs(const struct judge_run *run)
 {
-    redirect(STDOUT_FILENO, "out");
-    redirect(STDERR_FILENO, "complaint");
+    char settings[FILE_NAME], commands[FILE_NAME];
+
     setenv("TERM", "dumb", 1);
-    execlp("bochs-bin", "bochs-bin", "-q", "-f", "rc", "-rc", "go", (char *)NULL);
+    execlp("bochs-bin", "bochs-bin", "-q", "-f", file_name(run, FILE_SETTINGS, settings), "-rc",
+           file_name(run, FILE_COMMANDS, commands), (char *)NULL);
     die("cannot run bochs-bin, of the Debian packages bochs and bochs-term:", "`.ci/packages check` installs them");
 }
 
 /* Much RAM, of which only what is touched is ever there: so no huge pages. */
-static _Noreturn void execute_qemu(const struct judge *judge)
+static _Noreturn void execute_qemu(const struct judge_run *run)
 {
-    redirect(STDOUT_FILENO, "complaint");
-    redirect(STDERR_FILENO, "complaint");
+    char rom[FILE_NAME], out[FILE_NAME], console[FILE_NAME + 8];
+
     if (prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) != 0)
-        die("cannot do without huge pages for", judge->name);
+        die("cannot do without huge pages for", run->judge->name);
+    snprintf(console, sizeof(console), "file:%s", file_name(run, FILE_OUT, out));
     execlp("qemu-system-x86_64", "qemu-system-x86_64", "-accel", "tcg", "-machine", "q35,memory-backend=ram", "-object",
-           "memory-backend-ram,id=ram,size=512G,reserve=off", "-m", "512G", "-cpu", judge->cpu, "-nodefaults",
-           "-no-user-config", "-display", "none", "-no-reboot", "-bios", "rom", "-debugcon", "file:out", "-device",
-           "isa-debug-exit,iobase=0x501,iosize=4", (char *)NULL);
+           "memory-backend-ram,id=ram,size=512G,reserve=off", "-m", "512G", "-cpu", run->judge->cpu, "-nodefaults",
+           "-no-user-config", "-display", "none", "-no-reboot", "-bios", file_name(run, FILE_ROM, rom), "-debugcon",
+           console, "-device", "isa-debug-exit,iobase=0x501,iosize=4", (char *)NULL);
     die("cannot run qemu-system-x86_64, of the Debian package qemu-system-x86:", "`.ci/packages check` installs it");
 }
 
 static _Noreturn void execute(const struct judge_run *run, pid_t parent)
 {
+    bool is_bochs = run->judge->emulator == JUDGE_BOCHS;
+    int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    if (dup2(run->files[FILE_COMPLAINT], STDERR_FILENO) < 0)
+        _exit(2);
     /* An emulator does not outlive the test, however that ends. */
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent || chdir(run->folder) != 0)
-        die("cannot enter", run->folder);
-    redirect(STDIN_FILENO, "/dev/null");
-    if (run->judge->emulator == JUDGE_BOCHS)
-        execute_bochs();
-    execute_qemu(run->judge);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent || chdir("/") != 0 ||
+        dup2(nothing, STDIN_FILENO) < 0 || dup2(run->files[is_bochs ? FILE_OUT : FILE_COMPLAINT], STDOUT_FILENO) < 0)
+        die("cannot set up", run->judge->name);
+    for (unsigned i = 0; i < FILES; i++)
+        if (fcntl(run->files[i], F_SETFD, 0) < 0)
+            die("cannot pass files to", run->judge->name);
+    if (is_bochs)
+        execute_bochs(run);
+    execute_qemu(run);
 }
 
 void judge_start(struct judge_run *run, const struct judge *judge, const uint8_t *rom)
 {
-    const char *folder = getenv("TMPDIR");
     pid_t parent = getpid();
 
     run->judge = judge;
-    snprintf(run->folder, sizeof(run->folder), "%s/cleave-probe-XXXXXX", folder && *folder ? folder : "/tmp");
-    if (!mkdtemp(run->folder))
-        die("cannot make", run->folder);
-    write_file(run, "rom", rom, ROM_SIZE);
+    for (unsigned i = 0; i < FILES; i++) {
+        run->files[i] = memfd_create("cleave-probe", MFD_CLOEXEC);
+        if (run->files[i] < 0)
+            die("cannot make files for", judge->name);
+    }
+    write_file(run, FILE_ROM, rom, ROM_SIZE);
     if (judge->emulator == JUDGE_BOCHS)
         prepare_bochs(run);
     run->pid = fork();
@@ -171,30 +162,13 @@ void judge_start(struct judge_run *run, const struct judge *judge, const uint8_t
         die("cannot watch", judge->name);
 }
 
-static bool read_file(const struct judge_run *run, const char *name, struct judge_output *output)
+static void read_file(const struct judge_run *run, enum judge_file file, struct judge_output *output)
 {
-    char path[sizeof(run->folder) + 16];
-    FILE *file;
-    long size;
+    off_t size = lseek(run->files[file], 0, SEEK_END);
 
-    file_name(run, name, path, sizeof(path));
-    file = fopen(path, "re");
-    if (!file)
-        return false;
-    if (fseek(file, 0, SEEK_END) != 0 || (size = ftell(file)) < 0 || fseek(file, 0, SEEK_SET) != 0)
-        die("cannot read", path);
-    output->size = (size_t)size;
-    output->bytes = calloc(1, output->size + 1);
-    if (!output->bytes || fread(output->bytes, 1, output->size, file) != output->size)
-        die("cannot read", path);
-    fclose(file);
-    return true;
-}
-
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status, (void)type, (void)walk;
-    return remove(path);
+    *output = (struct judge_output){.size = (size_t)size, .bytes = size < 0 ? NULL : calloc(1, (size_t)size + 1)};
+    if (!output->bytes || pread(run->files[file], output->bytes, output->size, 0) != size)
+        die("cannot read what was said by", run->judge->name);
 }
 
 /* The last line says how it went: the exit status of Bochs is 1 in any case. */
@@ -214,14 +188,13 @@ bool judge_finish(struct judge_run *run, struct judge_output *output)
     }
     waitpid(run->pid, NULL, 0);
     close(run->pidfd);
-    *output = (struct judge_output){0};
-    good = read_file(run, "out", output) && has_ended(output);
+    read_file(run, FILE_OUT, output);
+    good = has_ended(output);
     if (!good) {
         free(output->bytes);
-        *output = (struct judge_output){0};
-        if (!read_file(run, "complaint", output))
-            output->bytes = calloc(1, 1);
+        read_file(run, FILE_COMPLAINT, output);
     }
-    nftw(run->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    for (unsigned i = 0; i < FILES; i++)
+        close(run->files[i]);
     return good;
 }

@@ -1,5 +1,5 @@
-/* Emulated processors as judges: what each is, and how to run a ROM on one. A run has a temporary directory of its own,
- * a time limit, no port and no window, and leaves nothing. */
+/* Emulated processors as judges: what each is, and how to run a ROM on one. A run has a time limit, no port, no
+ * window and no file on any disk, so that it leaves nothing however it ends. */
 #ifndef TESTS_HW_PROBE_JUDGE_H
 #define TESTS_HW_PROBE_JUDGE_H
 
@@ -39,12 +39,14 @@ enum judge_name { SKYLAKE, HASWELL, BROADWELL, RYZEN, EPYC, EPYC5, JUDGES };
 
 extern const struct judge judges[JUDGES];
 
+/* Files of a run are in memory alone: an emulator opens them as /proc/self/fd/N. */
+enum judge_file { FILE_OUT, FILE_COMPLAINT, FILE_ROM, FILE_VGA, FILE_SETTINGS, FILE_COMMANDS, FILES };
+
 /* One emulator at work. */
 struct judge_run {
     const struct judge *judge;
     pid_t pid;
-    int pidfd;
-    char folder[4096];
+    int pidfd, files[FILES];
 };
 
 /* What it said; zero-ended behind size. */
