@@ -118,10 +118,19 @@ PT_CHECKED enum pt_status PT_FN(cursor_copy_from)(struct pt_cursor *dst, struct 
  * whole tables inside the range are shared copy-on-write rather than copied: the entries of both sides that point at
  * the table lose W, the table gets an owner more, no leaf is touched. What lies below then has no W on either side,
  * since rights are ANDed along the walk; whoever changes something there first gets a copy of the tables on the way,
- * and the last owner gets the tables back without copying. Shared leaves hold one reference however many owners their
- * table has. Sync the gather of src before a processor may run with dst: until the flush src's processors may still
- * write. src must be a PT_WRITE cursor. PT_EINVAL also if the trees have not the same tables, frames and hooks for them
- * (their ctx may differ, but must draw on the same), maxphyaddr and caps. */
+ * and the last owner gets the tables back without copying. Where a claim is exactly one table and the table above
+ * happens to be held, its parts are shared or copied instead.
+ *
+ * Shared leaves hold one reference however many owners their table has. So who resolves a write to a page below shared
+ * tables cannot tell from the frame's count whether others see it: first change something of the leaf (a software bit
+ * will do), which makes the way to it the tree's own, and sync; from then on the count says whether to copy the frame
+ * or to give W back.
+ *
+ * Sync the gather of src before a processor may run with dst: until the flush src's processors may still write. Threads
+ * that share from one tree through several gathers sync all of them: only the first takes W and has the range to flush.
+ *
+ * src must be a PT_WRITE cursor. PT_EINVAL also if the trees have not the same tables, frames and hooks for them (their
+ * ctx may differ, but must draw on the same), maxphyaddr and caps. */
 PT_CHECKED enum pt_status PT_FN(cursor_share_from)(struct pt_cursor *dst, struct pt_cursor *src, uint64_t length);
 
 /* --- Page sizes ------------------------------------------------------------------------------------------------- */
