@@ -167,7 +167,7 @@ int main(void)
     SRunner *runner;
     int failed;
 
-    tcase_set_timeout(tcase, 300);
+    tcase_set_timeout(tcase, 600);
     tcase_add_loop_test(tcase, wrong_entries_are_found, 0, ROWS);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);

@@ -184,7 +184,7 @@ int scenario_main(const char *suite_name, const struct scenario_row *rows, size_
     int failed;
 
     all_rows = rows;
-    tcase_set_timeout(tcase, 300);
+    tcase_set_timeout(tcase, 600);
     tcase_add_loop_test(tcase, processors_do_as_stated, 0, (int)count);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
