@@ -1,23 +1,15 @@
 /*
  * Live fork. The parent is paused for as long as it takes to save its vCPUs, take the dirty log and copy what it names
- * into a frozen layer; views are shared, windows mapped and children started after it runs again:
+ * into a frozen layer (freeze.h); views are shared, windows mapped and children started after it runs again:
  *
  *   before the pause   VMs from the pool, machines, room in every list: all that can fail for want of memory
  *   in the pause       stop, save, harvest, publish; at the first fork also move
  *   after it           share the view, project it, restore, refresh identity; then start all children at once
- *
- * The first fork is different. Until then the parent's window is its own layer, mapped shared: nothing has to be
- * published, as everything is in the layer already, but the parent must leave that window before a child maps the layer
- * privately, or the child would see what the parent writes later. So the parent moves: it goes on in a fresh VM from
- * the pool whose window maps the layer privately, which costs one mmap and a restore instead of tearing down page
- * tables.
  */
+#include "vmm/freeze.h"
 #include "vmm/host_internal.h"
 
 #include "vmm/clock.h"
-#include "vmm/log.h"
-
-#include <cleave/guest_abi.h>
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -26,8 +18,6 @@
 #define WINDOW_MAPPINGS_LEAST 64
 #define WINDOW_MAPPINGS_MOST  4096
 
-const char *const fork_phase_names[FORK_PHASES] = {"stop", "save", "harvest", "publish", "move", "resume"};
-
 /* A fork under way. */
 struct forking {
     struct host *host;
@@ -35,12 +25,9 @@ struct forking {
     unsigned count;
     struct machine **children;
     unsigned made;   /* children that exist */
-    struct vm **vms; /* one a child, and one more for a parent that has to move; NULL once given to a machine */
+    struct vm **vms; /* one a child; NULL once given to a machine */
     unsigned vm_count;
-    struct machine_state state;
-    uint32_t child_result; /* what PORT_FORK reads in a child that does not read its index */
-    bool moves;
-    uint64_t phase_start;
+    struct freezing freezing;
     struct fork_report *report;
     struct failure *failure;
 };
@@ -49,13 +36,6 @@ void fork_report_free(struct fork_report *report)
 {
     free(report->children);
     report->children = NULL;
-}
-
-static void end_phase(struct forking *f, enum fork_phase phase)
-{
-    uint64_t now = clock_ns();
-    f->report->phases_ns[phase] = now - f->phase_start;
-    f->phase_start = now;
 }
 
 static int check(struct forking *f)
@@ -69,20 +49,9 @@ static int check(struct forking *f)
     return 0;
 }
 
-/* Everything that needs memory or KVM's time, while the parent still runs. */
-static int prepare(struct forking *f)
+static int make_children(struct forking *f)
 {
     struct host *host = f->host;
-    f->moves = f->parent->window_shared;
-    f->vm_count = f->count + f->moves;
-    f->children = calloc(f->count, sizeof *f->children);
-    f->vms = calloc(f->vm_count, sizeof *f->vms);
-    f->report->children = calloc(f->count, sizeof *f->report->children);
-    if (!f->children || !f->vms || !f->report->children)
-        return fail(f->failure, FAIL_NO_MEMORY, "out of memory for a fork into %u", f->count);
-    if (machine_state_init(&f->state, &host->kvm, host->options->cpus, f->failure) < 0 ||
-        host_reserve(host, f->count, f->failure) < 0)
-        return -1;
     for (; f->made < f->count; f->made++) {
         struct machine *child =
             machine_new(host, host->next_id + f->made, host->options->memory, host->terminal, f->failure);
@@ -93,84 +62,33 @@ static int prepare(struct forking *f)
         child->has_parent = true;
         child->generation = f->parent->generation + 1;
     }
-    if (pool_take(host->pool, f->vms, f->vm_count, f->failure) < 0) {
-        f->vm_count = 0;
-        return -1;
-    }
     return 0;
 }
 
-/* The parent goes on in the last of the VMs; its old one is freed off the critical path. */
-static int move_parent(struct forking *f)
+/* Everything that needs memory or KVM's time, while the parent still runs. */
+static int prepare(struct forking *f)
 {
-    struct machine *parent = f->parent;
-    struct vm *old = parent->vm, *fresh = f->vms[f->vm_count - 1];
-    if (machine_project(parent, fresh, f->failure) < 0 || machine_restore_vm(fresh, &f->state, f->failure) < 0 ||
-        view_freeze(&parent->view, f->failure) < 0)
+    struct host *host = f->host;
+    f->children = calloc(f->count, sizeof *f->children);
+    f->vms = calloc(f->count, sizeof *f->vms);
+    f->report->children = calloc(f->count, sizeof *f->report->children);
+    if (!f->children || !f->vms || !f->report->children)
+        return fail(f->failure, FAIL_NO_MEMORY, "out of memory for a fork into %u", f->count);
+    if (host_reserve(host, f->count, f->failure) < 0 || make_children(f) < 0 ||
+        freeze_prepare(&f->freezing, host, f->parent, f->failure) < 0 ||
+        pool_take(host->pool, f->vms, f->count, f->failure) < 0)
         return -1;
-    for (unsigned i = 0; i < fresh->cpus; i++) {
-        fresh->vcpus[i].waiting = old->vcpus[i].waiting;
-        fresh->vcpus[i].ended = old->vcpus[i].ended;
-    }
-    fresh->machine = parent;
-    old->machine = NULL;
-    parent->vm = fresh;
-    parent->window_shared = false;
-    f->vms[f->vm_count - 1] = old; /* clean_up() frees it: it is not as the pool wants them */
+    f->vm_count = f->count;
     return 0;
 }
 
-/* The parent may have ended between the command and the stop; a fork that another vCPU has asked for is not carried out
- * in the children of this one. */
-static int inspect_stopped(struct forking *f)
+static int freeze_parent(struct forking *f)
 {
-    struct machine *parent = f->parent;
-    f->child_result = parent->fork_result;
-    for (unsigned i = 0; i < parent->vm->cpus; i++) {
-        if (parent->vm->vcpus[i].ended)
-            return fail(f->failure, FAIL_GUEST_NOT_FOUND, "guest %" PRIu64 " has just ended", parent->id);
-        if (parent->vm->vcpus[i].waiting)
-            f->child_result = FORK_REFUSED;
-    }
-    return 0;
-}
-
-static int in_pause(struct forking *f)
-{
-    struct machine *parent = f->parent;
-    if (inspect_stopped(f) < 0 || machine_save(parent, &f->state, f->failure) < 0)
-        return -1;
-    end_phase(f, FORK_SAVE);
-    if (machine_harvest(parent, f->failure) < 0)
-        return -1;
-    end_phase(f, FORK_HARVEST);
-    if (machine_publish(parent, f->host->layers, &f->report->published_pages, f->failure) < 0)
-        return -1;
-    end_phase(f, FORK_PUBLISH);
-    if (f->moves && move_parent(f) < 0)
-        return -1;
-    end_phase(f, FORK_MOVE);
-    return 0;
-}
-
-/* Stops the parent, freezes its memory, and lets it run on, whether that worked or not. The pause ends when the last of
- * the parent's vCPUs is in the guest again. That is waited for: on a busy host this thread's work for the children
- * would otherwise keep them from the processor. */
-static int freeze(struct forking *f)
-{
-    struct machine *parent = f->parent;
-    uint64_t start = f->phase_start = clock_ns();
-    vm_stop(parent->vm);
-    end_phase(f, FORK_STOP);
-    int result = in_pause(f);
-    uint64_t resume = clock_ns(), end = resume;
-    if (parent->state == GUEST_RUNNING) {
-        vm_start(parent->vm);
-        uint64_t entered = vm_wait_entered(parent->vm, resume);
-        end = entered > resume ? entered : resume;
-    }
-    f->report->phases_ns[FORK_RESUME] = end - resume;
-    f->report->pause_ns = end - start;
+    int result = freeze(&f->freezing, f->failure);
+    f->report->pause_ns = f->freezing.pause_ns;
+    f->report->published_pages = f->freezing.published_pages;
+    for (int i = 0; i < FORK_PHASES; i++)
+        f->report->phases_ns[i] = f->freezing.phases_ns[i];
     return result;
 }
 
@@ -185,17 +103,18 @@ static size_t mapping_budget(const struct host *host)
 static int build_child(struct forking *f, unsigned i, bool child_reads_index)
 {
     struct machine *child = f->children[i];
+    const struct machine_state *state = f->freezing.state;
     if (view_init(&child->view, f->host->views, f->host->options->memory, f->failure) < 0)
         return -1;
     child->vm = f->vms[i]; /* from here on machine_end() takes down both */
     f->vms[i] = NULL;
     child->vm->machine = child;
-    child->uart = f->state.uart;
-    child->fork_result = child_reads_index ? i + 1 : f->child_result;
-    for (unsigned v = 0; v < f->state.cpus; v++)
-        child->report.halted += f->state.vcpus[v].halted;
+    child->uart = state->uart;
+    child->fork_result = child_reads_index ? i + 1 : f->freezing.fork_result;
+    for (unsigned v = 0; v < state->cpus; v++)
+        child->report.halted += state->vcpus[v].halted;
     if (view_share(&child->view, &f->parent->view, f->failure) < 0 ||
-        machine_project(child, child->vm, f->failure) < 0 || machine_restore_vm(child->vm, &f->state, f->failure) < 0)
+        machine_project(child, child->vm, f->failure) < 0 || machine_restore_vm(child->vm, state, f->failure) < 0)
         return -1;
     return machine_refresh_identity(child, f->failure);
 }
@@ -254,6 +173,7 @@ static void commit(struct forking *f, bool paused, uint64_t command_ns)
 static void clean_up(struct forking *f, bool failed)
 {
     struct host *host = f->host;
+    unsigned used = f->vm_count + (f->freezing.spare ? 1 : 0);
     for (unsigned i = 0; failed && i < f->made; i++) {
         if (f->children[i]->vm)
             vm_free_later(host->reaper, machine_end(f->children[i]));
@@ -264,17 +184,18 @@ static void clean_up(struct forking *f, bool failed)
             vm_free_later(host->reaper, f->vms[i]);
     free(f->vms);
     free(f->children);
-    machine_state_free(&f->state);
+    freeze_end(&f->freezing);
     if (failed)
         fork_report_free(f->report);
     layers_settle(host->layers);
-    pool_prepare(host->pool, failed ? 0 : f->vm_count);
+    pool_prepare(host->pool, failed ? 0 : used);
 }
 
 static int try_fork(struct forking *f, bool paused, bool child_reads_index, uint64_t command_ns)
 {
     *f->report = (struct fork_report){0};
-    bool done = check(f) == 0 && prepare(f) == 0 && freeze(f) == 0 && build_children(f, child_reads_index) == 0;
+    f->freezing = (struct freezing){.host = f->host};
+    bool done = check(f) == 0 && prepare(f) == 0 && freeze_parent(f) == 0 && build_children(f, child_reads_index) == 0;
     if (done)
         commit(f, paused, command_ns);
     clean_up(f, !done);

@@ -1,6 +1,7 @@
 /* Machines: making and ending them, their state, and how vCPU threads report. See machine.h. */
 #include "vmm/machine.h"
 
+#include "vmm/bitmap.h"
 #include "vmm/boot/boot.h"
 
 #include <cleave/guest_abi.h>
@@ -14,18 +15,12 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* A bit a page, as KVM wants it: whole 64-bit words. */
-static size_t bitmap_bytes(uint64_t memory)
-{
-    return (memory / PAGE_BYTES + 63) / 64 * 8;
-}
-
 struct machine *machine_new(struct host *host, uint64_t id, uint64_t memory, struct terminal *terminal,
                             struct failure *failure)
 {
     struct machine *machine = calloc(1, sizeof *machine);
-    uint64_t *written = calloc(1, bitmap_bytes(memory));
-    uint64_t *log = calloc(1, bitmap_bytes(memory));
+    uint64_t *written = calloc(bitmap_words(memory / PAGE_BYTES), sizeof(uint64_t));
+    uint64_t *log = calloc(bitmap_words(memory / PAGE_BYTES), sizeof(uint64_t));
     if (!machine || !written || !log) {
         free(machine);
         free(written);
@@ -69,22 +64,35 @@ struct vm *machine_end(struct machine *machine)
     return vm;
 }
 
-int machine_state_init(struct machine_state *state, const struct kvm *kvm, unsigned cpus, struct failure *failure)
+struct machine_state *machine_state_new(const struct kvm *kvm, unsigned cpus, struct failure *failure)
 {
-    *state = (struct machine_state){.kvm = kvm};
-    for (; state->cpus < cpus; state->cpus++) {
-        if (vcpu_state_init(kvm, &state->vcpus[state->cpus]) < 0) {
-            machine_state_free(state);
-            return fail(failure, FAIL_NO_MEMORY, "out of memory for vCPU state");
-        }
+    struct machine_state *state = calloc(1, sizeof *state + cpus * sizeof state->vcpus[0]);
+    if (state) {
+        state->owners = 1;
+        state->kvm = kvm;
+        while (state->cpus < cpus && vcpu_state_init(kvm, &state->vcpus[state->cpus]) == 0)
+            state->cpus++;
+        if (state->cpus == cpus)
+            return state;
+        machine_state_put(state);
     }
-    return 0;
+    fail(failure, FAIL_NO_MEMORY, "out of memory for vCPU state");
+    return NULL;
 }
 
-void machine_state_free(struct machine_state *state)
+struct machine_state *machine_state_get(struct machine_state *state)
 {
+    state->owners++;
+    return state;
+}
+
+void machine_state_put(struct machine_state *state)
+{
+    if (!state || --state->owners)
+        return;
     for (unsigned i = 0; i < state->cpus; i++)
         vcpu_state_free(&state->vcpus[i]);
+    free(state);
 }
 
 int machine_save(struct machine *machine, struct machine_state *state, struct failure *failure)
@@ -142,8 +150,7 @@ int machine_write(struct machine *machine, uint64_t gpa, const void *from, size_
     if (copy_memory(machine, gpa, (void *)(uintptr_t)from, length, true, failure) < 0)
         return -1;
     if (!machine->window_shared && length)
-        for (uint64_t page = gpa / PAGE_BYTES; page <= (gpa + length - 1) / PAGE_BYTES; page++)
-            machine->written[page / 64] |= UINT64_C(1) << (page % 64);
+        bitmap_set(machine->written, gpa / PAGE_BYTES, (gpa + length - 1) / PAGE_BYTES + 1);
     return 0;
 }
 

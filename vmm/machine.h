@@ -72,17 +72,20 @@ struct machine {
     struct machine_report report;
 };
 
-/* A machine's whole state but its memory. */
+/* A machine's whole state but its memory. Several may own one; nobody changes it once it is filled in. */
 struct machine_state {
+    unsigned owners;
     const struct kvm *kvm;
-    unsigned cpus;
-    struct vcpu_state vcpus[OPTIONS_CPUS_MAX];
     struct kvm_clock_data clock;
     struct uart uart;
+    unsigned cpus;
+    struct vcpu_state vcpus[];
 };
 
-int machine_state_init(struct machine_state *state, const struct kvm *kvm, unsigned cpus, struct failure *failure);
-void machine_state_free(struct machine_state *state);
+/* One that the caller owns; another owner; one owner less. NULL with *failure. */
+struct machine_state *machine_state_new(const struct kvm *kvm, unsigned cpus, struct failure *failure);
+struct machine_state *machine_state_get(struct machine_state *state);
+void machine_state_put(struct machine_state *state); /* NULL is allowed */
 
 /* Save from stopped vCPUs; restore into a VM whose vCPUs have never run. -1 with *failure. */
 int machine_save(struct machine *machine, struct machine_state *state, struct failure *failure);

@@ -2,6 +2,7 @@
  * How a guest's memory moves between overlay, layers and window: harvest (dirty log into the view), publish (overlay
  * into a frozen layer), coalesce (scattered frozen frames into whole blocks), project (view into a window).
  */
+#include "vmm/bitmap.h"
 #include "vmm/machine.h"
 
 #include "vmm/window.h"
@@ -14,40 +15,6 @@
 /* Longest run published at once: bounds what is undone when memory runs out. */
 #define PUBLISH_PAGES 4096
 
-/* The next run of set bits at or after `from`: [*first, returned end); *first == pages when there is none. */
-static uint64_t next_run(const uint64_t *bitmap, uint64_t pages, uint64_t from, uint64_t *first)
-{
-    uint64_t at = from;
-    while (at < pages) {
-        uint64_t word = bitmap[at / 64] >> (at % 64);
-        if (word) {
-            at += (unsigned)__builtin_ctzll(word);
-            break;
-        }
-        at = (at / 64 + 1) * 64;
-    }
-    if (at >= pages) {
-        *first = pages;
-        return pages;
-    }
-    *first = at;
-    while (at < pages) {
-        uint64_t clear = ~(bitmap[at / 64] >> (at % 64));
-        unsigned ones = clear ? (unsigned)__builtin_ctzll(clear) : 64;
-        unsigned left = 64 - (unsigned)(at % 64);
-        at += ones < left ? ones : left;
-        if (ones < left)
-            break;
-    }
-    return at < pages ? at : pages;
-}
-
-static void clear_bits(uint64_t *bitmap, uint64_t first, uint64_t end)
-{
-    for (uint64_t page = first; page < end; page++)
-        bitmap[page / 64] &= ~(UINT64_C(1) << (page % 64));
-}
-
 int machine_harvest(struct machine *machine, struct failure *failure)
 {
     if (machine->window_shared)
@@ -56,24 +23,20 @@ int machine_harvest(struct machine *machine, struct failure *failure)
     if (kvm_get_dirty_log(machine->vm->fd, machine->log) < 0)
         return fail_errno(failure, errno, "KVM_GET_DIRTY_LOG");
     /* The kernel has forgotten them by now: remember them first, whatever fails next. */
-    for (uint64_t i = 0; i < (pages + 63) / 64; i++)
+    for (size_t i = 0; i < bitmap_words(pages); i++)
         machine->written[i] |= machine->log[i];
     uint64_t first, end = 0;
-    while ((end = next_run(machine->written, pages, end, &first)), first < pages) {
+    while ((end = bitmap_next_run(machine->written, pages, end, &first)), first < pages) {
         if (view_set_dirty(&machine->view, first * PAGE_BYTES, (end - first) * PAGE_BYTES, failure) < 0)
             return -1;
     }
-    for (uint64_t i = 0; i < (pages + 63) / 64; i++)
-        machine->harvested_pages += (unsigned)__builtin_popcountll(machine->log[i]);
+    machine->harvested_pages += bitmap_count(machine->log, pages);
     return 0;
 }
 
 uint64_t machine_overlay_bytes(const struct machine *machine)
 {
-    uint64_t pages = 0;
-    for (uint64_t i = 0; i < (machine->view.memory / PAGE_BYTES + 63) / 64; i++)
-        pages += (unsigned)__builtin_popcountll(machine->written[i]);
-    return pages * PAGE_BYTES;
+    return bitmap_count(machine->written, machine->view.memory / PAGE_BYTES) * PAGE_BYTES;
 }
 
 static int publish_run(struct machine *machine, struct layers *layers, uint64_t first, uint64_t count,
@@ -88,7 +51,7 @@ static int publish_run(struct machine *machine, struct layers *layers, uint64_t 
         layers_unallocate(layers, hpa, count);
         return -1;
     }
-    clear_bits(machine->written, first, first + count);
+    bitmap_clear(machine->written, first, first + count);
     return 0;
 }
 
@@ -96,7 +59,7 @@ int machine_publish(struct machine *machine, struct layers *layers, uint64_t *pu
 {
     uint64_t pages = machine->view.memory / PAGE_BYTES;
     uint64_t first, end = 0;
-    while ((end = next_run(machine->written, pages, end, &first)), first < pages) {
+    while ((end = bitmap_next_run(machine->written, pages, end, &first)), first < pages) {
         if (end - first > PUBLISH_PAGES)
             end = first + PUBLISH_PAGES;
         if (publish_run(machine, layers, first, end - first, failure) < 0)
