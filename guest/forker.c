@@ -3,6 +3,7 @@
  * right only where a child continues from the fork with its parent's registers and memory.
  */
 #include "guest/lib/args.h"
+#include "guest/lib/clock.h"
 #include "guest/lib/console.h"
 #include "guest/lib/identity.h"
 
@@ -20,10 +21,18 @@ static void report(boot_info *info, const char *what, uint64_t level, uint64_t v
     print_text("\n");
 }
 
+static unsigned linger_and_end(boot_info *info, unsigned code)
+{
+    const uint64_t ticks = arg_number(info, "linger_us", 0) * clock_ticks_per_us(info);
+    for (const uint64_t start = read_tsc(); read_tsc() - start < ticks;)
+        cpu_pause();
+    return code;
+}
+
 unsigned guest_main(boot_info *info, unsigned cpu)
 {
     (void)cpu;
-    args_check(info, "children depth");
+    args_check(info, "children depth linger_us tsc_mhz");
     const uint32_t children = (uint32_t)arg_number(info, "children", 2);
     const uint64_t depth = arg_number(info, "depth", 1);
 
@@ -37,11 +46,11 @@ unsigned guest_main(boot_info *info, unsigned cpu)
         }
         if (index == 0) {
             report(info, "forked", level, children);
-            return own_index ? EXIT_CHILD + own_index : 0;
+            return linger_and_end(info, own_index ? EXIT_CHILD + own_index : 0);
         }
         own_index = index;
         identity_changed(info);
         report(info, "index", level + 1, index);
     }
-    return own_index ? EXIT_CHILD + own_index : 0;
+    return linger_and_end(info, own_index ? EXIT_CHILD + own_index : 0);
 }

@@ -116,7 +116,12 @@ static int build_child(struct forking *f, unsigned i, bool child_reads_index)
     if (view_share(&child->view, &f->parent->view, f->failure) < 0 ||
         machine_project(child, child->vm, f->failure) < 0 || machine_restore_vm(child->vm, state, f->failure) < 0)
         return -1;
-    return machine_refresh_identity(child, f->failure);
+    struct identity identity;
+    if (machine_draw_identity(child, &identity, f->failure) < 0 ||
+        machine_write_identity(child, &identity, f->failure) < 0)
+        return -1;
+    instant_set_birth(child, f->freezing.state, &identity);
+    return 0;
 }
 
 static int build_children(struct forking *f, bool child_reads_index)

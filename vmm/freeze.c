@@ -14,7 +14,7 @@ int freeze_prepare(struct freezing *f, struct host *host, struct machine *machin
 {
     *f = (struct freezing){.host = host, .machine = machine};
     f->state = machine_state_new(&host->kvm, host->options->cpus, failure);
-    if (!f->state)
+    if (!f->state || instant_preserve(machine, failure) < 0)
         return -1;
     return machine->window_shared ? pool_take(host->pool, &f->spare, 1, failure) : 0;
 }
@@ -51,13 +51,12 @@ static int move(struct freezing *f, struct failure *failure)
 static int inspect_stopped(struct freezing *f, struct failure *failure)
 {
     struct machine *machine = f->machine;
+    if (machine_end_reported(machine))
+        return fail(failure, FAIL_GUEST_NOT_FOUND, "guest %" PRIu64 " has just ended", machine->id);
     f->fork_result = machine->fork_result;
-    for (unsigned i = 0; i < machine->vm->cpus; i++) {
-        if (machine->vm->vcpus[i].ended)
-            return fail(failure, FAIL_GUEST_NOT_FOUND, "guest %" PRIu64 " has just ended", machine->id);
+    for (unsigned i = 0; i < machine->vm->cpus; i++)
         if (machine->vm->vcpus[i].waiting)
             f->fork_result = FORK_REFUSED;
-    }
     return 0;
 }
 

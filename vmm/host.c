@@ -162,12 +162,22 @@ struct machine *host_find(struct host *host, uint64_t id, struct failure *failur
     return NULL;
 }
 
-struct machine *host_find_live(struct host *host, uint64_t id, struct failure *failure)
+struct machine *host_find_held(struct host *host, uint64_t id, struct failure *failure)
 {
     host_take_reports(host);
     struct machine *machine = host_find(host, id, failure);
     if (machine && !machine->vm) {
         fail(failure, FAIL_GUEST_NOT_FOUND, "guest %" PRIu64 " has ended", id);
+        return NULL;
+    }
+    return machine;
+}
+
+struct machine *host_find_live(struct host *host, uint64_t id, struct failure *failure)
+{
+    struct machine *machine = host_find_held(host, id, failure);
+    if (machine && machine_has_ended(machine)) {
+        fail(failure, FAIL_GUEST_NOT_FOUND, "guest %" PRIu64 " has ended; reset returns it to its checkpoint", id);
         return NULL;
     }
     return machine;
@@ -232,18 +242,34 @@ static int status_of(enum guest_end end, uint32_t exit_code)
     }
 }
 
+/* Frees what the guest holds; its record stays. */
+static void release(struct host *host, struct machine *machine)
+{
+    vm_free_later(host->reaper, machine_end(machine));
+    layers_settle(host->layers);
+    host->live--;
+    host->ended++;
+}
+
+static void finish_without_guests(struct host *host)
+{
+    if (!host->live && !host->options->linger)
+        finish(host);
+}
+
 void host_end(struct host *host, struct machine *machine, enum guest_end end, uint32_t exit_code, const char *reason)
 {
-    struct vm *vm = machine_end(machine);
-    vm_free_later(host->reaper, vm);
-    layers_settle(host->layers);
+    if (end != END_KILLED && machine->instant.is_checkpoint) {
+        vm_stop(machine->vm);
+        console_flush(&machine->console);
+    } else {
+        release(host, machine);
+    }
     machine->state = end == END_CRASH ? GUEST_CRASHED : GUEST_EXITED;
     machine->end = end;
     machine->exit_code = exit_code;
     if (machine->id == 0)
         host->exit_status = status_of(end, exit_code);
-    host->live--;
-    host->ended++;
     struct host_event event = {
         .kind = end == END_CRASH ? EVENT_CRASHED : EVENT_EXITED,
         .guest = machine->id,
@@ -254,8 +280,7 @@ void host_end(struct host *host, struct machine *machine, enum guest_end end, ui
     };
     host_emit(host, &event);
     forget_oldest(host);
-    if (!host->live && !host->options->linger)
-        finish(host);
+    finish_without_guests(host);
 }
 
 void host_report_started(struct host *host, struct machine *machine)
@@ -308,18 +333,29 @@ int host_resume(struct host *host, uint64_t guest, struct failure *failure)
 
 int host_kill(struct host *host, uint64_t guest, struct failure *failure)
 {
-    struct machine *machine = host_find_live(host, guest, failure);
+    struct machine *machine = host_find_held(host, guest, failure);
     if (!machine)
         return -1;
-    host_end(host, machine, END_KILLED, 0, NULL);
+    if (machine_has_ended(machine)) {
+        release(host, machine);
+        forget_oldest(host);
+        finish_without_guests(host);
+    } else {
+        host_end(host, machine, END_KILLED, 0, NULL);
+    }
     return 0;
 }
 
 void host_quit(struct host *host)
 {
-    for (size_t i = host->count; i-- > 0;)
-        if (i < host->count && host->machines[i]->vm)
+    for (size_t i = host->count; i-- > 0;) {
+        if (i >= host->count || !host->machines[i]->vm)
+            continue;
+        if (machine_has_ended(host->machines[i]))
+            release(host, host->machines[i]);
+        else
             host_end(host, host->machines[i], END_KILLED, 0, NULL);
+    }
     host->exit_status = EXIT_QUIT;
     finish(host);
 }

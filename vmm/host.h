@@ -33,6 +33,13 @@ enum guest_end {
     END_CRASH,  /* triple fault, unhandled exception, internal error */
 };
 
+/* What a reset returns a guest to. */
+enum reset_target {
+    RESET_NOWHERE,
+    RESET_TO_FORK, /* the one that made it */
+    RESET_TO_CHECKPOINT,
+};
+
 struct guest_info {
     uint64_t id;
     uint64_t parent; /* valid where has_parent */
@@ -44,6 +51,7 @@ struct guest_info {
     uint64_t memory;    /* bytes of RAM */
     size_t children;    /* made so far, ended ones included */
     uint32_t exit_code; /* valid where end == END_EXIT */
+    enum reset_target reset_to;
 };
 
 enum fork_phase {               /* of the pause, in this order; they add up to pause_ns, rounding aside */
@@ -74,6 +82,28 @@ struct fork_report {
 
 void fork_report_free(struct fork_report *report);
 
+struct checkpoint_report {
+    uint64_t pause_ns;
+    uint64_t published_pages; /* of 4 KiB */
+};
+
+enum reset_phase {               /* in this order; they add up to total_ns, rounding aside */
+                   RESET_STOP,   /* until every vCPU has stopped */
+                   RESET_MEMORY, /* the dirty log, and what it names */
+                   RESET_STATE,  /* vCPUs and devices */
+                   RESET_RESUME, /* until the vCPUs are in the guest again */
+                   RESET_PHASES,
+};
+
+/* The phases' names in the control protocol: stop, memory, state, resume. */
+extern const char *const reset_phase_names[RESET_PHASES];
+
+struct reset_report {
+    uint64_t dropped_pages; /* of 4 KiB: what the guest had written since */
+    uint64_t total_ns;
+    uint64_t phases_ns[RESET_PHASES];
+};
+
 struct mark {
     uint32_t value;
     uint64_t timestamp_ns; /* CLOCK_MONOTONIC */
@@ -88,6 +118,7 @@ enum host_event_kind {
     EVENT_EXITED,        /* end, exit_code */
     EVENT_CRASHED,       /* reason */
     EVENT_OVERLAY_LIMIT, /* overlay_bytes: the guest has been paused */
+    EVENT_RESET,         /* the guest has returned to its last checkpoint, or to the fork that made it */
 };
 
 struct host_event {
@@ -158,7 +189,8 @@ int host_launch(struct host *host, struct failure *failure);
 /* One receiver of events; NULL takes it away. */
 void host_on_event(struct host *host, host_event_fn *fn, void *context);
 
-/* Called once when no guest is left (and the options do not say --linger), or when host_quit has ended every guest. */
+/* Called once when no guest is left (and the options do not say --linger), or when host_quit has ended every guest. A
+ * guest that has ended and can be reset is left. */
 void host_on_done(struct host *host, void (*fn)(void *context), void *context);
 
 /* The process's exit status as vmm(1) defines it, once done. */
@@ -176,10 +208,27 @@ int host_guests(struct host *host, struct guest_info **guests, size_t *count, st
 int host_fork(struct host *host, uint64_t guest, unsigned count, bool paused, struct fork_report *report,
               struct failure *failure);
 
+/*
+ * Makes the present the instant that a reset returns the guest to, in place of the one there was. A running guest runs
+ * on, a paused one stays paused. On failure the old instant stays. Errors as for host_fork().
+ */
+int host_checkpoint(struct host *host, uint64_t guest, struct checkpoint_report *report, struct failure *failure);
+
+/*
+ * Returns the guest to its last checkpoint, or where it has none to the fork that made it: memory, vCPUs, devices. Its
+ * clocks run on; its console, marks and counters, which are the host's record of it, stay; its children live on. A
+ * running guest runs on from there and a paused one stays paused. One that exited or crashed with a checkpoint runs
+ * again. Errors: GuestNotFound (none, or ended without a checkpoint), Unsupported (nothing to return to), Internal (it
+ * is left paused then).
+ */
+int host_reset(struct host *host, uint64_t guest, struct reset_report *report, struct failure *failure);
+
 /* Pausing a paused guest and resuming a running one change nothing and succeed. GuestNotFound for none or an ended one.
  */
 int host_pause(struct host *host, uint64_t guest, struct failure *failure);
 int host_resume(struct host *host, uint64_t guest, struct failure *failure);
+
+/* Ends the guest for good. One that has ended with a checkpoint gives that up, and with it all it holds. */
 int host_kill(struct host *host, uint64_t guest, struct failure *failure);
 
 /* Ends every guest with END_KILLED; the exit status becomes 124. */
@@ -200,8 +249,8 @@ int host_translate(struct host *host, uint64_t guest, uint64_t gpa, struct trans
 int host_mappings(struct host *host, uint64_t guest, uint64_t gpa, struct mapping *list, size_t most, size_t *count,
                   uint64_t *next, struct failure *failure);
 
-/* Copies guest RAM [gpa, gpa + length) to buffer. InvalidArgument where any of it is not RAM. Works on a running guest.
- */
+/* Copies guest RAM [gpa, gpa + length) to buffer. InvalidArgument where any of it is not RAM. Works on a running guest,
+ * and on one that has ended and can be reset, as do host_translate() and host_mappings(). */
 #define HOST_READ_MAX 65536
 int host_read_memory(struct host *host, uint64_t guest, uint64_t gpa, size_t length, void *buffer,
                      struct failure *failure);

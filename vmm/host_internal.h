@@ -26,7 +26,7 @@ struct host {
 
     struct machine **machines; /* by id, ascending */
     size_t count, room;
-    size_t live, ended;
+    size_t live, ended; /* with a VM, be it for a reset only; without */
     uint64_t next_id;
 
     bool done;
@@ -46,7 +46,10 @@ struct host {
 /* The guest, if it is there and has not ended; else NULL with GuestNotFound. */
 struct machine *host_find_live(struct host *host, uint64_t id, struct failure *failure);
 
-/* The same, ended guests included. */
+/* The guest, if it still has its memory: live, or ended with a checkpoint. */
+struct machine *host_find_held(struct host *host, uint64_t id, struct failure *failure);
+
+/* Any guest, ended ones included. */
 struct machine *host_find(struct host *host, uint64_t id, struct failure *failure);
 
 /* Room for `more` machines beside those there are, so that host_add() cannot fail. */
@@ -61,7 +64,8 @@ void host_start(struct host *host, struct machine *machine);
 /* STARTED, once, for a machine whose vCPUs have just been let run. */
 void host_report_started(struct host *host, struct machine *machine);
 
-/* Ends a guest that has not ended yet: frees what it holds, reports it, and finishes the host with its last guest. */
+/* Ends a guest that has not ended yet, reports it, and finishes the host with its last guest. What it holds is freed,
+ * unless it ended by itself and has a checkpoint: then it waits for a reset. */
 void host_end(struct host *host, struct machine *machine, enum guest_end end, uint32_t exit_code, const char *reason);
 
 /* Starts looking at the guests' overlays, where the options limit them. */

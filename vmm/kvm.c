@@ -18,8 +18,12 @@
 #define KVM_VCPU_TSC_OFFSET 0
 #endif
 
-#define MSR_IA32_TSC 0x10
-#define MSR_LIST_MAX 1024
+#define MSR_IA32_TSC        0x10
+#define MSR_IA32_TSC_ADJUST 0x3b
+#define MSR_LIST_MAX        1024
+
+/* What vcpu_state_return() leaves in the shared page. */
+#define SYNCED (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS)
 
 /*
  * MSRs that KVM lists and that are no part of a vCPU's state here, each with its reason. All others are saved and
@@ -105,6 +109,10 @@ static int probe_vcpu(struct kvm *kvm, int vcpu)
             kvm->msrs[kept++] = kvm->msrs[i];
     }
     kvm->msr_count = kept;
+    kvm->tsc_adjust = -1;
+    for (unsigned i = 0; i < kept; i++)
+        if (kvm->msrs[i] == MSR_IA32_TSC_ADJUST)
+            kvm->tsc_adjust = (int)i;
     return 0;
 }
 
@@ -156,6 +164,8 @@ static int read_capabilities(struct kvm *kvm, struct failure *failure)
         kvm->xsave_size = (size_t)xsave2;
     kvm->has_xcrs = ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_XCRS) > 0;
     kvm->has_debugregs = ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_DEBUGREGS) > 0;
+    int sync = ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_SYNC_REGS);
+    kvm->has_sync_regs = sync > 0 && (sync & SYNCED) == SYNCED;
     return 0;
 }
 
@@ -377,10 +387,25 @@ static int set_tsc(const struct kvm *kvm, int vcpu, const struct vcpu_state *sta
             return fail_errno(failure, errno, "vCPU state: " what);                                                    \
     } while (0)
 
+/* Has KVM take now what vcpu_state_return() left for the next KVM_RUN. Events last, as always. */
+static int settle(int vcpu, struct kvm_run *run, struct failure *failure)
+{
+    if (!run->kvm_dirty_regs)
+        return 0;
+    STEP(kvm_set_regs(vcpu, &run->s.regs.regs), "KVM_SET_REGS");
+    STEP(kvm_set_sregs(vcpu, &run->s.regs.sregs), "KVM_SET_SREGS");
+    STEP(ioctl(vcpu, KVM_SET_VCPU_EVENTS, &run->s.regs.events), "KVM_SET_VCPU_EVENTS");
+    run->kvm_dirty_regs = 0;
+    return 0;
+}
+
 /* mp_state first: reading it may complete a pending INIT or SIPI and so change what follows. Events last: every other
  * ioctl may still turn a pending exception into an injected one. */
-int vcpu_state_save(const struct kvm *kvm, int vcpu, struct vcpu_state *state, struct failure *failure)
+int vcpu_state_save(const struct kvm *kvm, int vcpu, struct kvm_run *run, struct vcpu_state *state,
+                    struct failure *failure)
 {
+    if (settle(vcpu, run, failure) < 0)
+        return -1;
     STEP(ioctl(vcpu, KVM_GET_MP_STATE, &state->mp_state), "KVM_GET_MP_STATE");
     STEP(kvm_get_regs(vcpu, &state->regs), "KVM_GET_REGS");
     STEP(kvm_get_sregs(vcpu, &state->sregs), "KVM_GET_SREGS");
@@ -395,20 +420,58 @@ int vcpu_state_save(const struct kvm *kvm, int vcpu, struct vcpu_state *state, s
     return 0;
 }
 
-/* CPUID has been set when the vCPU was made. The TSC goes before the MSRs, of which some are relative to it; events go
- * last, because setting registers clears what is pending. */
-int vcpu_state_restore(const struct kvm *kvm, int vcpu, const struct vcpu_state *state, struct failure *failure)
+/* What neither registers nor MSRs are. */
+static int restore_units(const struct kvm *kvm, int vcpu, const struct vcpu_state *state, struct failure *failure)
 {
-    STEP(ioctl(vcpu, KVM_SET_MP_STATE, &state->mp_state), "KVM_SET_MP_STATE");
-    STEP(kvm_set_regs(vcpu, &state->regs), "KVM_SET_REGS");
-    STEP(kvm_set_sregs(vcpu, &state->sregs), "KVM_SET_SREGS");
     STEP(ioctl(vcpu, KVM_SET_XSAVE, state->xsave), "KVM_SET_XSAVE");
     if (kvm->has_xcrs)
         STEP(ioctl(vcpu, KVM_SET_XCRS, &state->xcrs), "KVM_SET_XCRS");
     if (kvm->has_debugregs)
         STEP(ioctl(vcpu, KVM_SET_DEBUGREGS, &state->debugregs), "KVM_SET_DEBUGREGS");
+    return 0;
+}
+
+#define SET_MSRS "KVM_SET_MSRS (a short count: an MSR was refused)"
+
+/* CPUID has been set when the vCPU was made. The TSC goes before the MSRs, of which some are relative to it; events go
+ * last, because setting registers clears what is pending. */
+int vcpu_state_restore(const struct kvm *kvm, int vcpu, struct kvm_run *run, const struct vcpu_state *state,
+                       struct failure *failure)
+{
+    run->kvm_dirty_regs = 0;
+    STEP(ioctl(vcpu, KVM_SET_MP_STATE, &state->mp_state), "KVM_SET_MP_STATE");
+    STEP(kvm_set_regs(vcpu, &state->regs), "KVM_SET_REGS");
+    STEP(kvm_set_sregs(vcpu, &state->sregs), "KVM_SET_SREGS");
+    if (restore_units(kvm, vcpu, state, failure) < 0)
+        return -1;
     STEP(set_tsc(kvm, vcpu, state), "TSC");
-    STEP(set_msrs(kvm, vcpu, state->msrs), "KVM_SET_MSRS (a short count: an MSR was refused)");
+    STEP(set_msrs(kvm, vcpu, state->msrs), SET_MSRS);
     STEP(ioctl(vcpu, KVM_SET_VCPU_EVENTS, &state->events), "KVM_SET_VCPU_EVENTS");
     return 0;
+}
+
+/* A guest that sets its TSC changes IA32_TSC_ADJUST by as much, so one look at the MSRs tells of both. */
+static int return_msrs(const struct kvm *kvm, int vcpu, const struct vcpu_state *state, struct failure *failure)
+{
+    uint64_t now[KVM_MSRS_MAX];
+    STEP(get_msrs(kvm, vcpu, now), "KVM_GET_MSRS");
+    int adjust = kvm->tsc_adjust;
+    if (adjust < 0 || now[adjust] != state->msrs[adjust])
+        STEP(set_tsc(kvm, vcpu, state), "TSC");
+    if (memcmp(now, state->msrs, kvm->msr_count * sizeof now[0]) != 0)
+        STEP(set_msrs(kvm, vcpu, state->msrs), SET_MSRS);
+    return 0;
+}
+
+/* Without a local APIC in the kernel mp_state never changes: a HLT ends in an exit. */
+int vcpu_state_return(const struct kvm *kvm, int vcpu, struct kvm_run *run, const struct vcpu_state *state,
+                      struct failure *failure)
+{
+    if (restore_units(kvm, vcpu, state, failure) < 0 || return_msrs(kvm, vcpu, state, failure) < 0)
+        return -1;
+    run->s.regs.regs = state->regs;
+    run->s.regs.sregs = state->sregs;
+    run->s.regs.events = state->events;
+    run->kvm_dirty_regs = SYNCED;
+    return kvm->has_sync_regs ? 0 : settle(vcpu, run, failure);
 }

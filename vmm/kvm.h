@@ -23,6 +23,8 @@ struct kvm {
     size_t run_size;   /* bytes of the vCPU's shared page */
     size_t xsave_size; /* bytes of a vCPU's xsave image, at least sizeof(struct kvm_xsave) */
     bool has_xsave2, has_xcrs, has_debugregs, has_tsc_offset;
+    bool has_sync_regs; /* registers and events can be given to KVM_RUN with the call */
+    int tsc_adjust;     /* index of IA32_TSC_ADJUST in msrs, or -1 */
     unsigned msr_count; /* MSRs that make up a vCPU's state; see msr_left_out() in kvm.c for those that do not */
     uint32_t msrs[KVM_MSRS_MAX];
     struct kvm_cpuid2 *cpuid; /* what guests see */
@@ -90,9 +92,20 @@ void vcpu_state_free(struct vcpu_state *state);
 
 /*
  * Save and restore; the vCPU must be stopped, with no I/O of its last exit left to complete. -1 with *failure that
- * names the part. The order within is significant: see the comments in kvm.c.
+ * names the part. The order within is significant: see the comments in kvm.c. `run` is the vCPU's shared page.
  */
-int vcpu_state_save(const struct kvm *kvm, int vcpu, struct vcpu_state *state, struct failure *failure);
-int vcpu_state_restore(const struct kvm *kvm, int vcpu, const struct vcpu_state *state, struct failure *failure);
+int vcpu_state_save(const struct kvm *kvm, int vcpu, struct kvm_run *run, struct vcpu_state *state,
+                    struct failure *failure);
+int vcpu_state_restore(const struct kvm *kvm, int vcpu, struct kvm_run *run, const struct vcpu_state *state,
+                       struct failure *failure);
+
+/*
+ * Returns a vCPU to a state that was saved from it or restored into it before. Does what vcpu_state_restore() does in
+ * fewer calls, each of which costs KVM the loading of a vCPU: what can have changed without trace is set, what can be
+ * seen not to have changed is left alone, and registers and events wait in *run for the next KVM_RUN.
+ * The guest's clocks run on.
+ */
+int vcpu_state_return(const struct kvm *kvm, int vcpu, struct kvm_run *run, const struct vcpu_state *state,
+                      struct failure *failure);
 
 #endif

@@ -109,7 +109,9 @@ static int load(struct host *host, struct machine *machine, struct failure *fail
     struct boot_ram ram = {(uint8_t *)(uintptr_t)machine->vm->window, host->options->memory};
     struct boot_config config = {host->options->guest, host->options->args, host->options->cpus, host->options->cpl};
     struct boot_entry entry;
-    if (boot_load(&ram, &config, &entry, failure) < 0 || machine_refresh_identity(machine, failure) < 0)
+    struct identity identity;
+    if (boot_load(&ram, &config, &entry, failure) < 0 || machine_draw_identity(machine, &identity, failure) < 0 ||
+        machine_write_identity(machine, &identity, failure) < 0)
         return -1;
     for (unsigned i = 0; i < machine->vm->cpus; i++)
         if (enter_at(&machine->vm->vcpus[i], &entry, failure) < 0)

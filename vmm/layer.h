@@ -47,6 +47,9 @@ void layers_put(void *context, uint64_t hpa, unsigned level, uint64_t count);
 /* The file and offset behind hpa; the run goes on for *bytes. False where there is no layer. */
 bool layers_find(const struct layers *layers, uint64_t hpa, int *fd, uint64_t *offset, uint64_t *bytes);
 
+/* Copies the bytes of frames from hpa on. The first time it maps each layer it reads from. -1 with *failure. */
+int layers_read(struct layers *layers, uint64_t hpa, void *to, uint64_t bytes, struct failure *failure);
+
 /*
  * Pages to publish into: `pages` contiguous frames, written through *memory until layers_freeze(). With `block` the run
  * is aligned to 2 MiB. They are faulted in ahead of time as far as earlier use suggests. -1 with *failure.

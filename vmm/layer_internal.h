@@ -18,6 +18,7 @@ struct layer {
     uint64_t hpa, size;  /* bytes */
     uint64_t gib;        /* units of LAYER_ALIGN taken */
     bool open;           /* its creator still holds it */
+    const uint8_t *read; /* all of it, mapped for layers_read(); NULL before the first */
     uint64_t live;       /* sum of all counts */
     uint64_t live_pages; /* pages that some count holds */
     uint32_t *refs[3];   /* by level - 1, one a unit of that level */

@@ -15,23 +15,37 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+static uint64_t *new_bitmap(uint64_t memory)
+{
+    return calloc(bitmap_words(memory / PAGE_BYTES), sizeof(uint64_t));
+}
+
+static void free_bitmaps(struct machine *machine)
+{
+    struct pages *pages = &machine->pages;
+    uint64_t *const all[] = {pages->written, pages->log, pages->published, pages->outdated, pages->kept};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free(all[i]);
+    *pages = (struct pages){0};
+}
+
 struct machine *machine_new(struct host *host, uint64_t id, uint64_t memory, struct terminal *terminal,
                             struct failure *failure)
 {
     struct machine *machine = calloc(1, sizeof *machine);
-    uint64_t *written = calloc(bitmap_words(memory / PAGE_BYTES), sizeof(uint64_t));
-    uint64_t *log = calloc(bitmap_words(memory / PAGE_BYTES), sizeof(uint64_t));
-    if (!machine || !written || !log) {
+    if (machine) {
+        machine->pages.written = new_bitmap(memory);
+        machine->pages.log = new_bitmap(memory);
+    }
+    if (!machine || !machine->pages.written || !machine->pages.log) {
+        if (machine)
+            free_bitmaps(machine);
         free(machine);
-        free(written);
-        free(log);
         fail(failure, FAIL_NO_MEMORY, "out of memory for a guest");
         return NULL;
     }
     machine->host = host;
     machine->id = id;
-    machine->written = written;
-    machine->log = log;
     machine->view.memory = memory;
     console_init(&machine->console, terminal, id);
     marks_init(&machine->marks);
@@ -39,13 +53,25 @@ struct machine *machine_new(struct host *host, uint64_t id, uint64_t memory, str
     return machine;
 }
 
+int machine_track(struct machine *machine, struct failure *failure)
+{
+    struct pages *pages = &machine->pages;
+    uint64_t **const wanted[] = {&pages->published, &pages->outdated, &pages->kept};
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        if (!*wanted[i])
+            *wanted[i] = new_bitmap(machine->view.memory);
+        if (!*wanted[i])
+            return fail(failure, FAIL_NO_MEMORY, "out of memory for a guest's bitmaps");
+    }
+    return 0;
+}
+
 void machine_free(struct machine *machine)
 {
     console_free(&machine->console);
     marks_free(&machine->marks);
     pthread_mutex_destroy(&machine->report.lock);
-    free(machine->written);
-    free(machine->log);
+    free_bitmaps(machine);
     free(machine);
 }
 
@@ -56,11 +82,10 @@ struct vm *machine_end(struct machine *machine)
     vm_stop(vm);
     vm->machine = NULL;
     console_flush(&machine->console);
+    instant_drop(machine);
     view_free(&machine->view);
-    machine_drop_retained(machine, host_layers(machine->host));
-    free(machine->written);
-    free(machine->log);
-    machine->written = machine->log = NULL;
+    machine_drop_retained(machine);
+    free_bitmaps(machine);
     return vm;
 }
 
@@ -99,7 +124,7 @@ int machine_save(struct machine *machine, struct machine_state *state, struct fa
 {
     for (unsigned i = 0; i < state->cpus; i++) {
         struct vcpu *vcpu = &machine->vm->vcpus[i];
-        if (vcpu_state_save(state->kvm, vcpu->fd, &state->vcpus[i], failure) < 0)
+        if (vcpu_state_save(state->kvm, vcpu->fd, vcpu->run, &state->vcpus[i], failure) < 0)
             return -1;
         state->vcpus[i].halted = vcpu->halted;
     }
@@ -113,9 +138,10 @@ int machine_save(struct machine *machine, struct machine_state *state, struct fa
 int machine_restore_vm(struct vm *vm, const struct machine_state *state, struct failure *failure)
 {
     for (unsigned i = 0; i < state->cpus; i++) {
-        if (vcpu_state_restore(state->kvm, vm->vcpus[i].fd, &state->vcpus[i], failure) < 0)
+        struct vcpu *vcpu = &vm->vcpus[i];
+        if (vcpu_state_restore(state->kvm, vcpu->fd, vcpu->run, &state->vcpus[i], failure) < 0)
             return -1;
-        vm->vcpus[i].halted = state->vcpus[i].halted;
+        vcpu->halted = state->vcpus[i].halted;
     }
     if (kvm_set_clock(vm->fd, &state->clock) < 0)
         return fail_errno(failure, errno, "KVM_SET_CLOCK");
@@ -150,19 +176,30 @@ int machine_write(struct machine *machine, uint64_t gpa, const void *from, size_
     if (copy_memory(machine, gpa, (void *)(uintptr_t)from, length, true, failure) < 0)
         return -1;
     if (!machine->window_shared && length)
-        bitmap_set(machine->written, gpa / PAGE_BYTES, (gpa + length - 1) / PAGE_BYTES + 1);
+        bitmap_set(machine->pages.written, gpa / PAGE_BYTES, (gpa + length - 1) / PAGE_BYTES + 1);
     return 0;
 }
 
-int machine_refresh_identity(struct machine *machine, struct failure *failure)
+int machine_draw_identity(const struct machine *machine, struct identity *identity, struct failure *failure)
 {
-    struct boot_info info;
-    if (getrandom(info.entropy, sizeof info.entropy, 0) != sizeof info.entropy)
+    *identity = (struct identity){.guest_id = machine->id, .generation = machine->generation};
+    if (getrandom(identity->entropy, sizeof identity->entropy, 0) != sizeof identity->entropy)
         return fail_errno(failure, errno, "getrandom");
-    info.guest_id = machine->id;
-    info.generation = machine->generation;
-    size_t first = offsetof(struct boot_info, guest_id), end = offsetof(struct boot_info, args_length);
-    return machine_write(machine, BOOT_INFO_GPA + first, (char *)&info + first, end - first, failure);
+    return 0;
+}
+
+/* The two structs lay these fields out alike. */
+_Static_assert(offsetof(struct boot_info, generation) - offsetof(struct boot_info, guest_id) ==
+                   offsetof(struct identity, generation),
+               "generation follows guest_id");
+_Static_assert(offsetof(struct boot_info, args_length) - offsetof(struct boot_info, guest_id) ==
+                   sizeof(struct identity),
+               "entropy is last");
+
+int machine_write_identity(struct machine *machine, const struct identity *identity, struct failure *failure)
+{
+    uint64_t gpa = BOOT_INFO_GPA + offsetof(struct boot_info, guest_id);
+    return machine_write(machine, gpa, identity, sizeof *identity, failure);
 }
 
 void machine_report_end(struct machine *machine, enum guest_end end, uint32_t exit_code, const char *reason,
@@ -180,6 +217,14 @@ void machine_report_end(struct machine *machine, enum guest_end end, uint32_t ex
     }
     pthread_mutex_unlock(&report->lock);
     host_post(machine->host, machine);
+}
+
+bool machine_end_reported(struct machine *machine)
+{
+    pthread_mutex_lock(&machine->report.lock);
+    bool reported = machine->report.end != END_NONE;
+    pthread_mutex_unlock(&machine->report.lock);
+    return reported;
 }
 
 void machine_report_halt(struct machine *machine)

@@ -11,6 +11,7 @@
 #include "vmm/devices/marks.h"
 #include "vmm/devices/uart.h"
 #include "vmm/host.h"
+#include "vmm/instant.h"
 #include "vmm/view.h"
 #include "vmm/vm.h"
 
@@ -46,6 +47,20 @@ struct retained {
     bool *detached; /* by 2 MiB block: the window shows none of the frames that the view names here */
 };
 
+/*
+ * Bitmaps of pages of one machine, which say where the content of a page is. A page's private copy in the window, if
+ * it has one, holds what the guest sees; but when it is dropped, the window shows what it was mapped from.
+ */
+struct pages {
+    uint64_t *written; /* in the overlay and not published, as far as harvested */
+    uint64_t *log;     /* room for a dirty log */
+    /* For reset, NULL before machine_track(): */
+    uint64_t *published; /* since the instant to return to: the view has moved on */
+    uint64_t *outdated;  /* published before it, after the window was mapped: the window must not be uncovered here */
+    uint64_t *kept;      /* returned by a reset before, so likely to be written again: not worth dropping */
+    uint64_t kept_count; /* pages */
+};
+
 struct machine {
     struct host *host;
     uint64_t id, parent, generation;
@@ -59,10 +74,10 @@ struct machine {
     struct view view;
     bool window_shared; /* the window is the guest's own layer, mapped shared: nothing is frozen yet */
     bool started;       /* has entered the guest */
-    uint64_t *written;  /* bitmap of pages in the overlay that are not published, as far as harvested */
-    uint64_t *log;      /* room for a dirty log of the same size */
+    struct pages pages;
     struct retained retained;
-    uint64_t harvested_pages, published_pages, forks;
+    struct instant instant;
+    uint64_t harvested_pages, published_pages, forks, checkpoints, resets;
 
     struct console console; /* vCPU threads too */
     struct marks marks;     /* vCPU threads too */
@@ -107,14 +122,21 @@ struct vm *machine_end(struct machine *machine);
 int machine_read(const struct machine *machine, uint64_t gpa, void *to, size_t length, struct failure *failure);
 int machine_write(struct machine *machine, uint64_t gpa, const void *from, size_t length, struct failure *failure);
 
-/* Writes guest_id, generation and fresh entropy into boot_info. */
-int machine_refresh_identity(struct machine *machine, struct failure *failure);
+/* An identity for this machine with fresh entropy; and writing one into boot_info. */
+int machine_draw_identity(const struct machine *machine, struct identity *identity, struct failure *failure);
+int machine_write_identity(struct machine *machine, const struct identity *identity, struct failure *failure);
 
 /* Maps every run of the view privately into the VM's window, which must be unmapped. */
 int machine_project(struct machine *machine, struct vm *vm, struct failure *failure);
 
 /* Takes the dirty log into the view as D bits and into `written`. Nothing is lost on failure. */
 int machine_harvest(struct machine *machine, struct failure *failure);
+
+/* Makes room for the bitmaps that reset needs; before anything is published. -1 with *failure. */
+int machine_track(struct machine *machine, struct failure *failure);
+
+/* Takes the D bits that harvesting has set from the view again. */
+void machine_forget_dirty(struct machine *machine);
 
 /* Bytes of pages written since they were last published, as far as harvested. */
 uint64_t machine_overlay_bytes(const struct machine *machine);
@@ -127,8 +149,11 @@ int machine_publish(struct machine *machine, struct layers *layers, uint64_t *pu
  * most `budget` mappings or nothing is left to merge. The guest may run. */
 int machine_coalesce(struct machine *machine, struct layers *layers, size_t budget, struct failure *failure);
 
-/* Gives up the frames kept for the window; the window must be about to go. */
-void machine_drop_retained(struct machine *machine, struct layers *layers);
+/* Gives up the frames kept for the window beyond the first `count` runs: the view names them again. */
+void machine_trim_retained(struct machine *machine, size_t count);
+
+/* Gives up all of them; the window must be about to go. */
+void machine_drop_retained(struct machine *machine);
 
 /* From vCPU threads: the guest has ended; this vCPU has halted; it asks for a fork; there is a new mark. */
 void machine_report_end(struct machine *machine, enum guest_end end, uint32_t exit_code, const char *reason,
@@ -136,6 +161,15 @@ void machine_report_end(struct machine *machine, enum guest_end end, uint32_t ex
 void machine_report_halt(struct machine *machine);
 void machine_report_fork(struct machine *machine, unsigned vcpu, uint32_t count);
 void machine_report_mark(struct machine *machine, uint32_t value);
+
+/* A vCPU has reported the guest's end. With all vCPUs stopped that is the last word, be it taken up or not. */
+bool machine_end_reported(struct machine *machine);
+
+/* The guest has ended. It may still have its VM, for a reset: see host_end(). */
+static inline bool machine_has_ended(const struct machine *machine)
+{
+    return machine->state == GUEST_EXITED || machine->state == GUEST_CRASHED;
+}
 
 /* The layers of all guests of the host. */
 struct layers *host_layers(const struct host *host);

@@ -20,23 +20,30 @@ int machine_harvest(struct machine *machine, struct failure *failure)
     if (machine->window_shared)
         return 0; /* nothing is frozen, so nothing is in an overlay */
     uint64_t pages = machine->view.memory / PAGE_BYTES;
-    if (kvm_get_dirty_log(machine->vm->fd, machine->log) < 0)
+    if (kvm_get_dirty_log(machine->vm->fd, machine->pages.log) < 0)
         return fail_errno(failure, errno, "KVM_GET_DIRTY_LOG");
     /* The kernel has forgotten them by now: remember them first, whatever fails next. */
     for (size_t i = 0; i < bitmap_words(pages); i++)
-        machine->written[i] |= machine->log[i];
+        machine->pages.written[i] |= machine->pages.log[i];
     uint64_t first, end = 0;
-    while ((end = bitmap_next_run(machine->written, pages, end, &first)), first < pages) {
+    while ((end = bitmap_next_run(machine->pages.written, pages, end, &first)), first < pages) {
         if (view_set_dirty(&machine->view, first * PAGE_BYTES, (end - first) * PAGE_BYTES, failure) < 0)
             return -1;
     }
-    machine->harvested_pages += bitmap_count(machine->log, pages);
+    machine->harvested_pages += bitmap_count(machine->pages.log, pages);
     return 0;
+}
+
+void machine_forget_dirty(struct machine *machine)
+{
+    uint64_t pages = machine->view.memory / PAGE_BYTES, first, end = 0;
+    while ((end = bitmap_next_run(machine->pages.written, pages, end, &first)), first < pages)
+        view_forget_dirty(&machine->view, first * PAGE_BYTES, (end - first) * PAGE_BYTES);
 }
 
 uint64_t machine_overlay_bytes(const struct machine *machine)
 {
-    return bitmap_count(machine->written, machine->view.memory / PAGE_BYTES) * PAGE_BYTES;
+    return bitmap_count(machine->pages.written, machine->view.memory / PAGE_BYTES) * PAGE_BYTES;
 }
 
 static int publish_run(struct machine *machine, struct layers *layers, uint64_t first, uint64_t count,
@@ -51,7 +58,8 @@ static int publish_run(struct machine *machine, struct layers *layers, uint64_t 
         layers_unallocate(layers, hpa, count);
         return -1;
     }
-    bitmap_clear(machine->written, first, first + count);
+    bitmap_clear(machine->pages.written, first, first + count);
+    bitmap_set(machine->pages.published, first, first + count);
     return 0;
 }
 
@@ -59,7 +67,7 @@ int machine_publish(struct machine *machine, struct layers *layers, uint64_t *pu
 {
     uint64_t pages = machine->view.memory / PAGE_BYTES;
     uint64_t first, end = 0;
-    while ((end = bitmap_next_run(machine->written, pages, end, &first)), first < pages) {
+    while ((end = bitmap_next_run(machine->pages.written, pages, end, &first)), first < pages) {
         if (end - first > PUBLISH_PAGES)
             end = first + PUBLISH_PAGES;
         if (publish_run(machine, layers, first, end - first, failure) < 0)
@@ -138,11 +146,19 @@ static int retain(struct machine *machine, struct layers *layers, uint64_t hpa, 
     return 0;
 }
 
-void machine_drop_retained(struct machine *machine, struct layers *layers)
+void machine_trim_retained(struct machine *machine, size_t count)
 {
     struct retained *retained = &machine->retained;
-    for (size_t i = 0; i < retained->count; i++)
-        layers_put(layers, retained->runs[i].hpa, 1, retained->runs[i].pages);
+    while (retained->count > count) {
+        const struct frame_run *run = &retained->runs[--retained->count];
+        layers_put(host_layers(machine->host), run->hpa, 1, run->pages);
+    }
+}
+
+void machine_drop_retained(struct machine *machine)
+{
+    struct retained *retained = &machine->retained;
+    machine_trim_retained(machine, 0);
     free(retained->runs);
     free(retained->detached);
     *retained = (struct retained){0};

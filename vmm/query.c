@@ -9,6 +9,12 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+static enum reset_target reset_target(const struct machine *machine)
+{
+    const struct instant *instant = &machine->instant;
+    return !instant->state ? RESET_NOWHERE : instant->is_checkpoint ? RESET_TO_CHECKPOINT : RESET_TO_FORK;
+}
+
 int host_guests(struct host *host, struct guest_info **guests, size_t *count, struct failure *failure)
 {
     host_take_reports(host);
@@ -28,6 +34,7 @@ int host_guests(struct host *host, struct guest_info **guests, size_t *count, st
             .memory = host->options->memory,
             .children = machine->children,
             .exit_code = machine->exit_code,
+            .reset_to = reset_target(machine),
         };
     }
     *guests = list;
@@ -63,6 +70,7 @@ static int add_memory(struct machine *machine, struct guest_stats *stats, struct
     for (unsigned level = 1; level <= PT_MAX_LEVEL; level++)
         tables += view.tables[level];
     add(stats, "overlay_bytes", overlay);
+    add(stats, "kept_bytes", machine->pages.kept_count * PAGE_BYTES);
     add(stats, "shared_pages", machine->window_shared ? 0 : pages - overlay / PAGE_BYTES);
     add(stats, "tables", tables);
     add(stats, "leaves_4k", view.leaves[1]);
@@ -88,6 +96,8 @@ int host_stats(struct host *host, uint64_t guest, struct guest_stats *stats, str
     add(stats, "unknown_port_accesses", atomic_load(&counters->unknown_port_accesses));
     add(stats, "unknown_mmio_accesses", atomic_load(&counters->unknown_mmio_accesses));
     add(stats, "forks", machine->forks);
+    add(stats, "checkpoints", machine->checkpoints);
+    add(stats, "resets", machine->resets);
     if (machine->vm && add_memory(machine, stats, failure) < 0)
         return -1;
     add(stats, "harvested_pages", machine->harvested_pages);
@@ -100,7 +110,7 @@ int host_stats(struct host *host, uint64_t guest, struct guest_stats *stats, str
 /* A machine whose view is as it is now and may be asked about gpa; or NULL with *failure. */
 static struct machine *find_view(struct host *host, uint64_t guest, uint64_t gpa, struct failure *failure)
 {
-    struct machine *machine = host_find_live(host, guest, failure);
+    struct machine *machine = host_find_held(host, guest, failure);
     if (!machine)
         return NULL;
     if (gpa >> 48) {
@@ -133,7 +143,7 @@ int host_mappings(struct host *host, uint64_t guest, uint64_t gpa, struct mappin
 int host_read_memory(struct host *host, uint64_t guest, uint64_t gpa, size_t length, void *buffer,
                      struct failure *failure)
 {
-    struct machine *machine = host_find_live(host, guest, failure);
+    struct machine *machine = host_find_held(host, guest, failure);
     if (!machine)
         return -1;
     if (length > HOST_READ_MAX)

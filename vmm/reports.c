@@ -87,7 +87,7 @@ static uint32_t take_fork(struct machine *machine, unsigned vcpu)
 static void take_report(struct host *host, struct machine *machine)
 {
     pass_marks(host, machine);
-    if (!machine->vm)
+    if (machine_has_ended(machine))
         return;
     pthread_mutex_lock(&machine->report.lock);
     enum guest_end end = machine->report.end;

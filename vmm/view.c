@@ -170,6 +170,14 @@ int view_set_dirty(struct view *view, uint64_t gpa, uint64_t bytes, struct failu
     return protect(view, gpa, bytes, (struct pt_change){.set = PT_A | PT_D}, "cannot record written pages", failure);
 }
 
+void view_forget_dirty(struct view *view, uint64_t gpa, uint64_t bytes)
+{
+    /* Nothing has to be split for this, so nothing can run out. */
+    int result = protect(view, gpa, bytes, (struct pt_change){.clear = PT_A | PT_D}, "", NULL);
+    assert(result == 0);
+    (void)result;
+}
+
 int view_publish(struct view *view, uint64_t gpa, uint64_t hpa, uint64_t bytes, struct failure *failure)
 {
     /* Room for the second half first, so that the first is never left alone. */
@@ -204,6 +212,13 @@ int view_share(struct view *child, struct view *parent, struct failure *failure)
     }
     claim_end(&from);
     return status == PT_OK ? 0 : fail_status(failure, status, "cannot share a view");
+}
+
+void view_swap(struct view *a, struct view *b)
+{
+    struct view other = *a;
+    *a = *b;
+    *b = other;
 }
 
 int view_each_run_in(struct view *view, uint64_t gpa, uint64_t bytes, view_run_fn *fn, void *context)

@@ -43,12 +43,18 @@ int view_freeze(struct view *view, struct failure *failure);
 /* Harvest: these pages are in the overlay now. */
 int view_set_dirty(struct view *view, uint64_t gpa, uint64_t bytes, struct failure *failure);
 
+/* The opposite, for pages that were set dirty as these very ranges or parts of them. */
+void view_forget_dirty(struct view *view, uint64_t gpa, uint64_t bytes);
+
 /* Publish: from now on these pages are the frozen ones at hpa; on failure nothing has changed. */
 int view_publish(struct view *view, uint64_t gpa, uint64_t hpa, uint64_t bytes, struct failure *failure);
 
 /* Makes an empty view an equal of the parent's, which must be frozen and have no dirty page. The two share their tables
  * copy-on-write, so this takes the same few microseconds whatever is mapped. */
 int view_share(struct view *child, struct view *parent, struct failure *failure);
+
+/* Each becomes the other. Nobody may be using either. */
+void view_swap(struct view *a, struct view *b);
 
 /* Calls fn for each longest run that is contiguous in GPA and HPA, in order; stops at the first that is not 0. The
  * second looks at the leaves of [gpa, gpa + bytes) only; its first and last run may reach beyond. fn must not change

@@ -110,6 +110,8 @@ START_TEST(the_commands_are_those_promised)
         "pause guest",
         "resume guest",
         "kill guest",
+        "checkpoint guest",
+        "reset guest",
         "query-stats guest",
         "translate guest gpa",
         "quit",
@@ -165,11 +167,36 @@ START_TEST(fork_has_defaults)
 }
 END_TEST
 
+START_TEST(checkpoint_and_reset_return_their_cost)
+{
+    struct client *client = connect_to_vmm();
+    json_t *report = must_call(client, "checkpoint", json_pack("{s:i}", "guest", 0));
+    ck_assert_uint_eq(json_object_size(report), 2);
+    ck_assert_int_gt(json_integer_value(json_object_get(report, "pause_ns")), 0);
+    ck_assert(json_is_integer(json_object_get(report, "published_pages")));
+    json_decref(report);
+    report = must_call(client, "reset", json_pack("{s:i}", "guest", 0));
+    ck_assert_uint_eq(json_object_size(report), 3);
+    ck_assert(json_is_integer(json_object_get(report, "dropped_pages")));
+    json_int_t total = json_integer_value(json_object_get(report, "total_ns")), sum = 0;
+    const char *name;
+    json_t *phase;
+    json_object_foreach(json_object_get(report, "phases"), name, phase) sum += json_integer_value(phase);
+    ck_assert_int_gt(total, 0);
+    ck_assert_int_eq(total, sum);
+    json_decref(report);
+    json_t *event = client_wait_event(client, "RESET", 0, 5000);
+    ck_assert_ptr_nonnull(event);
+    json_decref(event);
+    client_close(client);
+}
+END_TEST
+
 START_TEST(absent_guests_are_not_found)
 {
     struct client *client = connect_to_vmm();
-    const char *with_guest[] = {"fork",        "pause",         "resume",      "kill",
-                                "query-stats", "query-console", "query-marks", "query-mappings"};
+    const char *with_guest[] = {"fork",  "pause",       "resume",        "kill",        "checkpoint",
+                                "reset", "query-stats", "query-console", "query-marks", "query-mappings"};
     for (size_t i = 0; i < sizeof with_guest / sizeof with_guest[0]; i++) {
         struct client_error error = {0};
         ck_assert_int_lt(client_callf(client, with_guest[i], NULL, &error, "{s:i}", "guest", 99), 0);
@@ -223,6 +250,7 @@ int main(void)
     tcase_add_test(tests, wrong_values_are_refused_without_effect);
     tcase_add_test(tests, the_commands_are_those_promised);
     tcase_add_test(tests, fork_has_defaults);
+    tcase_add_test(tests, checkpoint_and_reset_return_their_cost);
     tcase_add_test(tests, absent_guests_are_not_found);
     tcase_add_test(tests, memory_is_read_within_ram_only);
     tcase_add_test(tests, translate_shows_the_walk);

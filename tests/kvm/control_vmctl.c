@@ -39,11 +39,13 @@ START_TEST(guests_and_their_tree_are_shown)
     expect_output("fork --guest 2 --paused", "(paused)");
     expect_output("kill 1", "");
     ck_assert_str_eq(output, "");
-    expect_output("guests", "ID  PARENT  STATE    GEN  VCPUS  MEMORY  CHILDREN  END\n"
-                            "0   -       running  0    1      16 MiB  2         -\n"
-                            "1   0       exited   1    1      16 MiB  0         killed\n"
-                            "2   0       running  1    1      16 MiB  1         -\n"
-                            "3   2       paused   2    1      16 MiB  0         -\n");
+    expect_output("checkpoint 2", "paused for ");
+    ck_assert_ptr_nonnull(strstr(output, "\npublished "));
+    expect_output("guests", "ID  PARENT  STATE    GEN  VCPUS  MEMORY  CHILDREN  END     RESET TO\n"
+                            "0   -       running  0    1      16 MiB  2         -       -\n"
+                            "1   0       exited   1    1      16 MiB  0         killed  -\n"
+                            "2   0       running  1    1      16 MiB  1         -       checkpoint\n"
+                            "3   2       paused   2    1      16 MiB  0         -       fork\n");
     expect_output("tree", "g0  running\n"
                           "|- g1  exited (killed)\n"
                           "`- g2  running\n"
@@ -55,7 +57,7 @@ START_TEST(json_is_what_the_vmm_returns)
 {
     const char *commands[] = {"guests",  "tree",      "fork",    "stats 0",  "translate 0 0x200000",
                               "marks 0", "console 0", "version", "commands", "read-memory 0 2M 16",
-                              "pause 0"};
+                              "checkpoint 0", "reset 0", "pause 0"};
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         char words[128];
         snprintf(words, sizeof words, "--json %s", commands[i]);
@@ -79,11 +81,24 @@ START_TEST(memory_and_console_are_shown)
 }
 END_TEST
 
+START_TEST(checkpoints_and_resets_say_what_they_cost)
+{
+    expect_output("checkpoint 0", "paused for ");
+    expect_output("reset 0", "reset in ");
+    ck_assert_ptr_nonnull(strstr(output, "(stop "));
+    ck_assert_ptr_nonnull(strstr(output, ", memory "));
+    ck_assert_ptr_nonnull(strstr(output, "dropped "));
+    expect_output("stats 0", "resets                 1\n");
+}
+END_TEST
+
 START_TEST(failures_say_what_and_exit_with_1)
 {
     expect_failure("kill 99", 1, "vmctl: kill failed: ");
     ck_assert_ptr_nonnull(strstr(output, "(GuestNotFound)\n"));
     expect_failure("read-memory 0 1G 4", 1, "(InvalidArgument)\n");
+    expect_failure("reset 0", 1, "vmctl: reset failed: guest 0 has nothing to return to");
+    ck_assert_ptr_nonnull(strstr(output, "(Unsupported)\n"));
     expect_failure("--socket /nonexistent guests", 1, "/nonexistent");
 }
 END_TEST
@@ -141,6 +156,7 @@ int main(void)
     tcase_add_test(tests, guests_and_their_tree_are_shown);
     tcase_add_test(tests, json_is_what_the_vmm_returns);
     tcase_add_test(tests, memory_and_console_are_shown);
+    tcase_add_test(tests, checkpoints_and_resets_say_what_they_cost);
     tcase_add_test(tests, failures_say_what_and_exit_with_1);
     tcase_add_test(tests, wrong_command_lines_exit_with_2);
     tcase_add_test(tests, events_are_followed_to_the_end);

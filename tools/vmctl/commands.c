@@ -51,9 +51,10 @@ static int show_nothing(const json_t *reply)
 
 static int show_guests(const json_t *guests)
 {
-    static const char *const heading[] = {"ID", "PARENT", "STATE", "GEN", "VCPUS", "MEMORY", "CHILDREN", "END"};
-    struct table *table = table_new(8);
-    for (size_t i = 0; i < 8; i++)
+    static const char *const heading[] = {"ID",     "PARENT",   "STATE", "GEN",     "VCPUS",
+                                          "MEMORY", "CHILDREN", "END",   "RESET TO"};
+    struct table *table = table_new(9);
+    for (size_t i = 0; i < 9; i++)
         table_add(table, heading[i]);
     size_t index;
     json_t *guest;
@@ -70,6 +71,7 @@ static int show_guests(const json_t *guests)
         table_add(table, size_words(member_number(guest, "memory")).text);
         table_add_number(table, member_number(guest, "children"));
         table_add(table, end_words(guest).text);
+        table_add(table, json_is_string(json_object_get(guest, "reset_to")) ? member_text(guest, "reset_to") : "-");
     }
     return table_print(table);
 }
@@ -82,6 +84,23 @@ static int run_guests(struct client *client, const struct arguments *arguments)
 static int run_tree(struct client *client, const struct arguments *arguments)
 {
     return call_and_show(client, arguments, "query-guests", NULL, show_tree);
+}
+
+/* "stop 114 us, save 86.3 us" */
+static void show_phases(const json_t *report)
+{
+    const char *phase, *comma = "";
+    json_t *value;
+    json_object_foreach(json_object_get(report, "phases"), phase, value)
+    {
+        printf("%s%s %s", comma, phase, time_words((uint64_t)json_integer_value(value)).text);
+        comma = ", ";
+    }
+}
+
+static void show_pages(const char *what, uint64_t pages)
+{
+    printf("%s %" PRIu64 " pages (%s)\n", what, pages, size_words(pages * 4096).text);
 }
 
 static int show_fork(const json_t *report)
@@ -102,15 +121,9 @@ static int show_fork(const json_t *report)
     if (table_print(table) < 0)
         return -1;
     printf("parent paused for %s (", time_words(member_number(report, "pause_ns")).text);
-    const char *phase, *comma = "";
-    json_t *value;
-    json_object_foreach(json_object_get(report, "phases"), phase, value)
-    {
-        printf("%s%s %s", comma, phase, time_words((uint64_t)json_integer_value(value)).text);
-        comma = ", ";
-    }
-    uint64_t pages = member_number(report, "published_pages");
-    printf(")\npublished %" PRIu64 " pages (%s)\n", pages, size_words(pages * 4096).text);
+    show_phases(report);
+    printf(")\n");
+    show_pages("published", member_number(report, "published_pages"));
     return 0;
 }
 
@@ -136,6 +149,32 @@ static int run_resume(struct client *client, const struct arguments *arguments)
 static int run_kill(struct client *client, const struct arguments *arguments)
 {
     return call_and_show(client, arguments, "kill", guest_parameter(arguments), show_nothing);
+}
+
+static int show_checkpoint(const json_t *report)
+{
+    printf("paused for %s\n", time_words(member_number(report, "pause_ns")).text);
+    show_pages("published", member_number(report, "published_pages"));
+    return 0;
+}
+
+static int run_checkpoint(struct client *client, const struct arguments *arguments)
+{
+    return call_and_show(client, arguments, "checkpoint", guest_parameter(arguments), show_checkpoint);
+}
+
+static int show_reset(const json_t *report)
+{
+    printf("reset in %s (", time_words(member_number(report, "total_ns")).text);
+    show_phases(report);
+    printf(")\n");
+    show_pages("dropped", member_number(report, "dropped_pages"));
+    return 0;
+}
+
+static int run_reset(struct client *client, const struct arguments *arguments)
+{
+    return call_and_show(client, arguments, "reset", guest_parameter(arguments), show_reset);
 }
 
 static bool has_ending(const char *name, const char *ending)
@@ -371,6 +410,8 @@ const struct subcommand subcommands[] = {
     {"pause", {"GUEST"}, 0, run_pause},
     {"resume", {"GUEST"}, 0, run_resume},
     {"kill", {"GUEST"}, 0, run_kill},
+    {"checkpoint", {"GUEST"}, 0, run_checkpoint},
+    {"reset", {"GUEST"}, 0, run_reset},
     {"stats", {"GUEST"}, 0, run_stats},
     {"translate", {"GUEST", "GPA"}, 0, run_translate},
     {"read-memory", {"GUEST", "GPA", "LENGTH"}, OPTION_RAW, run_read_memory},

@@ -21,6 +21,8 @@ static const char about[] = "Control a running vmm through its control socket.\v
                             "  pause GUEST                    stop a guest\n"
                             "  resume GUEST                   let it run on\n"
                             "  kill GUEST                     end it\n"
+                            "  checkpoint GUEST               make now what reset returns it to\n"
+                            "  reset GUEST                    return it to that, or to the fork that made it\n"
                             "  stats GUEST                    its counters\n"
                             "  translate GUEST GPA            walk its page table at an address\n"
                             "  read-memory GUEST GPA LENGTH   dump its memory (--raw: the bytes themselves)\n"

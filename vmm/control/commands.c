@@ -77,6 +77,18 @@ static json_t *run_kill(struct host *host, const struct request *request, struct
     return host_kill(host, guest_of(request), failure) == 0 ? json_object() : NULL;
 }
 
+static json_t *run_checkpoint(struct host *host, const struct request *request, struct failure *failure)
+{
+    struct checkpoint_report report;
+    return host_checkpoint(host, guest_of(request), &report, failure) == 0 ? checkpoint_json(&report) : NULL;
+}
+
+static json_t *run_reset(struct host *host, const struct request *request, struct failure *failure)
+{
+    struct reset_report report;
+    return host_reset(host, guest_of(request), &report, failure) == 0 ? reset_json(&report) : NULL;
+}
+
 static json_t *query_stats(struct host *host, const struct request *request, struct failure *failure)
 {
     struct guest_stats stats = {0};
@@ -205,6 +217,20 @@ const struct command control_commands[] = {
         .name = "kill",
         .description = "end a guest",
         .run = run_kill,
+        .argument_count = 1,
+        .arguments = {GUEST},
+    },
+    {
+        .name = "checkpoint",
+        .description = "what a guest is now is what reset returns it to",
+        .run = run_checkpoint,
+        .argument_count = 1,
+        .arguments = {GUEST},
+    },
+    {
+        .name = "reset",
+        .description = "return a guest to its last checkpoint, or to the fork that made it",
+        .run = run_reset,
         .argument_count = 1,
         .arguments = {GUEST},
     },

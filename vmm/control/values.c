@@ -14,7 +14,7 @@ static json_int_t number(uint64_t value)
 
 static json_t *capabilities(void)
 {
-    return json_pack("[s]", "fork");
+    return json_pack("[s, s]", "fork", "checkpoint");
 }
 
 json_t *greeting_json(void)
@@ -88,25 +88,54 @@ static json_t *exit_code_json(enum guest_end end, uint32_t code)
     return end == END_EXIT ? json_integer(code) : json_null();
 }
 
+static json_t *reset_target_json(enum reset_target target)
+{
+    return target == RESET_NOWHERE ? json_null() : json_string(target == RESET_TO_FORK ? "fork" : "checkpoint");
+}
+
 json_t *guest_json(const struct guest_info *guest)
 {
-    return json_pack("{s:I, s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:o}", "id", number(guest->id), "parent",
+    return json_pack("{s:I, s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:o, s:o}", "id", number(guest->id), "parent",
                      guest->has_parent ? json_integer(number(guest->parent)) : json_null(), "state",
                      state_name(guest->state), "reason", end_json(guest->end), "generation", number(guest->generation),
                      "vcpus", (json_int_t)guest->vcpus, "memory", number(guest->memory), "children",
-                     (json_int_t)guest->children, "exit_code", exit_code_json(guest->end, guest->exit_code));
+                     (json_int_t)guest->children, "exit_code", exit_code_json(guest->end, guest->exit_code), "reset_to",
+                     reset_target_json(guest->reset_to));
+}
+
+/* NULL when out of memory. */
+static json_t *phases_json(const char *const names[], const uint64_t ns[], unsigned count)
+{
+    json_t *phases = json_object();
+    for (unsigned i = 0; i < count; i++)
+        if (json_object_set_new(phases, names[i], json_integer(number(ns[i]))) < 0) {
+            json_decref(phases);
+            return NULL;
+        }
+    return phases;
+}
+
+json_t *checkpoint_json(const struct checkpoint_report *report)
+{
+    return json_pack("{s:I, s:I}", "pause_ns", number(report->pause_ns), "published_pages",
+                     number(report->published_pages));
+}
+
+json_t *reset_json(const struct reset_report *report)
+{
+    return json_pack("{s:I, s:I, s:o}", "dropped_pages", number(report->dropped_pages), "total_ns",
+                     number(report->total_ns), "phases",
+                     phases_json(reset_phase_names, report->phases_ns, RESET_PHASES));
 }
 
 json_t *fork_json(const struct fork_report *report)
 {
     json_t *children = json_array();
-    json_t *phases = json_object();
+    json_t *phases = phases_json(fork_phase_names, report->phases_ns, FORK_PHASES);
     int result = children && phases ? 0 : -1;
     for (unsigned i = 0; i < report->count && result == 0; i++)
         result = json_array_append_new(children, json_pack("{s:I, s:I}", "id", number(report->children[i].id),
                                                            "ready_ns", number(report->children[i].ready_ns)));
-    for (unsigned i = 0; i < FORK_PHASES && result == 0; i++)
-        result = json_object_set_new(phases, fork_phase_names[i], json_integer(number(report->phases_ns[i])));
     if (result < 0) {
         json_decref(children);
         json_decref(phases);
@@ -184,6 +213,7 @@ static const char *event_kind_name(enum host_event_kind kind)
         [EVENT_RESUMED] = "RESUMED", [EVENT_FORKED] = "FORKED",
         [EVENT_MARK] = "MARK",       [EVENT_EXITED] = "EXITED",
         [EVENT_CRASHED] = "CRASHED", [EVENT_OVERLAY_LIMIT] = "OVERLAY_LIMIT",
+        [EVENT_RESET] = "RESET",
     };
     return names[kind];
 }
@@ -218,6 +248,7 @@ static json_t *event_data_json(const struct host_event *event)
     case EVENT_STARTED:
     case EVENT_PAUSED:
     case EVENT_RESUMED:
+    case EVENT_RESET:
         break;
     }
     return json_pack("{s:I}", "guest", guest);

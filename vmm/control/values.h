@@ -15,6 +15,8 @@ json_t *command_json(const struct command *command);
 json_t *facts_json(const struct host_facts *facts);
 json_t *guest_json(const struct guest_info *guest);
 json_t *fork_json(const struct fork_report *report);
+json_t *checkpoint_json(const struct checkpoint_report *report);
+json_t *reset_json(const struct reset_report *report);
 json_t *stats_json(const struct guest_stats *stats);
 json_t *translation_json(const struct translation *translation);
 json_t *mappings_json(const struct mapping *list, size_t count, uint64_t next);
