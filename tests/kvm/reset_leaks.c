@@ -1,0 +1,233 @@
+/* Thousands of resets, in every mixture with forks and checkpoints, leave nothing behind: no frame, table, mapping,
+ * thread, descriptor or memory. */
+#include "tests/support/kvm_random.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct held {
+    uint64_t layers, tables, mappings, threads, descriptors, anonymous_kib;
+};
+
+static FILE *open_proc(struct rig *rig, const char *name)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)vmm_process_pid(rig->process), name);
+    FILE *file = fopen(path, "r");
+    ck_assert_ptr_nonnull(file);
+    return file;
+}
+
+static uint64_t count_lines(struct rig *rig, const char *name)
+{
+    FILE *file = open_proc(rig, name);
+    char line[512];
+    uint64_t count = 0;
+    while (fgets(line, sizeof line, file))
+        count += strchr(line, '\n') != NULL;
+    fclose(file);
+    return count;
+}
+
+static uint64_t count_entries(struct rig *rig, const char *name)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)vmm_process_pid(rig->process), name);
+    DIR *directory = opendir(path);
+    ck_assert_ptr_nonnull(directory);
+    uint64_t count = 0;
+    while (readdir(directory))
+        count++;
+    closedir(directory);
+    return count;
+}
+
+static uint64_t anonymous_kib(struct rig *rig)
+{
+    FILE *file = open_proc(rig, "status");
+    char line[256];
+    unsigned long long kib = 0;
+    while (fgets(line, sizeof line, file))
+        if (sscanf(line, "RssAnon: %llu", &kib) == 1)
+            break;
+    fclose(file);
+    return kib;
+}
+
+static struct held held(struct rig *rig)
+{
+    return (struct held){
+        .layers = rig_stat(rig, 0, "host_layer_bytes"),
+        .tables = rig_stat(rig, 0, "host_table_bytes"),
+        .mappings = count_lines(rig, "maps"),
+        .threads = count_entries(rig, "task"),
+        .descriptors = count_entries(rig, "fd"),
+        .anonymous_kib = anonymous_kib(rig),
+    };
+}
+
+/* The pool may have been filling itself before. */
+static bool no_more(const struct held *a, const struct held *b)
+{
+    return a->layers == b->layers && a->tables == b->tables && a->threads <= b->threads &&
+           a->descriptors <= b->descriptors && a->mappings <= b->mappings + 8 &&
+           a->anonymous_kib <= b->anonymous_kib + 4096;
+}
+
+/* VMs are freed and the pool is filled in the background, so it may take a moment. */
+static void check_held(struct rig *rig, const struct held *before)
+{
+    struct held now;
+    for (uint64_t until = rig_now_ms() + RIG_PATIENCE_MS; now = held(rig), !no_more(&now, before);) {
+        ck_assert_msg(rig_now_ms() < until,
+                      "layers %llu tables %llu mappings %llu threads %llu descriptors %llu anonymous %llu KiB, "
+                      "before: %llu %llu %llu %llu %llu %llu KiB",
+                      (unsigned long long)now.layers, (unsigned long long)now.tables, (unsigned long long)now.mappings,
+                      (unsigned long long)now.threads, (unsigned long long)now.descriptors,
+                      (unsigned long long)now.anonymous_kib, (unsigned long long)before->layers,
+                      (unsigned long long)before->tables, (unsigned long long)before->mappings,
+                      (unsigned long long)before->threads, (unsigned long long)before->descriptors,
+                      (unsigned long long)before->anonymous_kib);
+        rig_sleep_ms(50);
+    }
+}
+
+static void reset(struct rig *rig, uint64_t guest)
+{
+    json_decref(rig_call(rig, "reset", "{s:I}", "guest", (json_int_t)guest));
+    client_drop_events(rig->client);
+}
+
+static struct rig start_random(void)
+{
+    struct rig rig = RIG("--memory", "16M", "@random", "pages=2000", "fill=2000", "pace_us=20");
+    random_wait_started(&rig, 0);
+    return rig;
+}
+
+START_TEST(thousands_of_resets_leave_nothing)
+{
+    struct rig rig = start_random();
+    rig_do(&rig, "pause", 0);
+    rig_do(&rig, "checkpoint", 0);
+    for (int i = 0; i < 4; i++) { /* what the guest writes in a round it keeps from here on */
+        rig_do(&rig, "resume", 0);
+        random_wait_steps(&rig, 0, 2000);
+        rig_do(&rig, "pause", 0);
+        reset(&rig, 0);
+    }
+    const struct held before = held(&rig);
+    for (int i = 0; i < 3000; i++) {
+        if (i % 100 == 0)
+            rig_do(&rig, "resume", 0);
+        reset(&rig, 0);
+        if (i % 100 == 99) {
+            rig_do(&rig, "pause", 0);
+            reset(&rig, 0);
+        }
+    }
+    check_held(&rig, &before);
+    rig_quit(&rig);
+}
+END_TEST
+
+/* One of everything. The root ends as it was. */
+static void mix(struct rig *rig)
+{
+    uint64_t child = rig_fork(rig, 0, 1, false, NULL);
+    reset(rig, child);
+    uint64_t grandchild = rig_fork(rig, child, 1, true, NULL);
+    reset(rig, child);
+    rig_do(rig, "checkpoint", child);
+    reset(rig, grandchild);
+    rig_do(rig, "checkpoint", grandchild);
+    rig_do(rig, "resume", grandchild);
+    rig_do(rig, "kill", rig_fork(rig, child, 2, false, NULL));
+    reset(rig, child);
+    reset(rig, grandchild);
+    rig_do(rig, "checkpoint", child);
+    json_t *list = rig_call(rig, "query-guests", NULL);
+    size_t i;
+    const json_t *each;
+    json_array_foreach(list, i, each) if (i && json_is_null(json_object_get(each, "reason")))
+        rig_do(rig, "kill", (uint64_t)json_integer_value(json_object_get(each, "id")));
+    json_decref(list);
+    reset(rig, 0);
+}
+
+START_TEST(resets_among_forks_and_checkpoints_leave_nothing)
+{
+    struct rig rig = start_random();
+    rig_do(&rig, "pause", 0);
+    rig_do(&rig, "checkpoint", 0);
+    for (int i = 0; i < 20; i++)
+        mix(&rig);
+    const struct held before = held(&rig);
+    for (int i = 0; i < 150; i++)
+        mix(&rig);
+    check_held(&rig, &before);
+    rig_quit(&rig);
+}
+END_TEST
+
+START_TEST(hundreds_of_checkpoints_hold_no_more_than_one)
+{
+    struct rig rig = start_random();
+    rig_do(&rig, "pause", 0);
+    for (int i = 0; i < 20; i++)
+        rig_do(&rig, "checkpoint", 0);
+    const struct held before = held(&rig);
+    for (int i = 0; i < 300; i++) {
+        rig_do(&rig, "resume", 0);
+        if (i % 3)
+            reset(&rig, 0);
+        random_wait_steps(&rig, 0, 50);
+        rig_do(&rig, "pause", 0);
+        rig_do(&rig, "checkpoint", 0);
+        if (i % 2)
+            reset(&rig, 0);
+    }
+    const struct held after = held(&rig);
+    ck_assert_uint_eq(after.layers, before.layers); /* all of RAM has a frame, one each */
+    ck_assert_uint_le(after.tables, before.tables + (16 << 20) / 512);
+    ck_assert_uint_le(after.anonymous_kib, before.anonymous_kib + (16 << 10) + 4096); /* the overlay, as after forks */
+    rig_quit(&rig);
+}
+END_TEST
+
+START_TEST(guest_that_writes_much_in_each_round_keeps_little)
+{
+    enum { LIMIT_KIB = 64 << 10 };
+    struct rig rig = RIG("--memory", "160M", "@workload", "resident=96M", "dirty=96M", "marks=1", "period_us=1000");
+    RIG_UNTIL(rig_marks(&rig, 0, 1) == 1);
+    rig_do(&rig, "pause", 0);
+    rig_do(&rig, "checkpoint", 0);
+    const struct held before = held(&rig);
+    for (unsigned i = 1; i <= 3; i++) {
+        unsigned rounds = rig_marks(&rig, 0, 0x10);
+        rig_do(&rig, "resume", 0);
+        RIG_UNTIL(rig_marks(&rig, 0, 0x10) > rounds + 1); /* the first may end a round that was under way */
+        rig_do(&rig, "pause", 0);
+        ck_assert_uint_gt(rig_stat(&rig, 0, "overlay_bytes"), 90u << 20);
+        reset(&rig, 0);
+        ck_assert_uint_le(rig_stat(&rig, 0, "kept_bytes"), (uint64_t)LIMIT_KIB << 10);
+        ck_assert_uint_le(anonymous_kib(&rig), before.anonymous_kib + LIMIT_KIB + 4096);
+    }
+    rig_quit(&rig);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("reset_leaks");
+    TCase *tests = tcase_create("leaks");
+    tcase_set_timeout(tests, 2 * RIG_TIMEOUT_S);
+    tcase_add_test(tests, thousands_of_resets_leave_nothing);
+    tcase_add_test(tests, resets_among_forks_and_checkpoints_leave_nothing);
+    tcase_add_test(tests, hundreds_of_checkpoints_hold_no_more_than_one);
+    tcase_add_test(tests, guest_that_writes_much_in_each_round_keeps_little);
+    suite_add_tcase(suite, tests);
+    return rig_main(suite);
+}
