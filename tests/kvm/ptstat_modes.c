@@ -232,6 +232,75 @@ START_TEST(fault_reports_both_sides)
 }
 END_TEST
 
+START_TEST(snapshot_reports_checkpoints)
+{
+    json_t *report = report_of(PTSTAT("snapshot", "--json", "-n", "3", SMALL), "snapshot");
+    const json_t *figures = json_object_get(report, "figures");
+    const json_t *baselines = json_object_get(report, "baselines");
+
+    check_environment(json_object_get(report, "environment"), SMALL_MEMORY, 8 << 20, 256 << 10);
+    check_figure(figures, "checkpoint", 3);
+    ck_assert_uint_eq(json_object_size(figures), 1);
+    check_figure(baselines, "fork2", 3);
+    ck_assert_uint_eq(json_object_size(baselines), 1);
+    json_decref(report);
+}
+END_TEST
+
+static void check_reset_report(const json_t *report, json_int_t rounds)
+{
+    const json_t *figures = json_object_get(report, "figures");
+    const json_t *baselines = json_object_get(report, "baselines");
+
+    check_figure(figures, "reset", rounds);
+    check_figure(figures, "reset_and_run", rounds);
+    ck_assert_uint_eq(json_object_size(figures), 2);
+    check_figure(baselines, "bare_reset", rounds);
+    ck_assert_uint_eq(json_object_size(baselines), 1);
+}
+
+START_TEST(reset_reports_both_sides)
+{
+    json_t *report = report_of(PTSTAT("reset", "--json", "-n", "3", SMALL), "reset");
+
+    check_environment(json_object_get(report, "environment"), SMALL_MEMORY, 8 << 20, 256 << 10);
+    check_reset_report(report, 3);
+    json_decref(report);
+    report = report_of(PTSTAT("reset", "--json", "-n", "1", "--resident", "8M"), "reset");
+    check_environment(json_object_get(report, "environment"), SMALL_MEMORY, 8 << 20, 64 << 10);
+    json_decref(report);
+}
+END_TEST
+
+START_TEST(reset_of_a_running_vmm_leaves_it_running)
+{
+    char vmm[PATH_MAX], guest[PATH_MAX];
+    struct client_error error;
+    struct vmm_process *process;
+    struct client *client;
+    json_t *report, *mark;
+
+    vmm_build_path(vmm, sizeof(vmm), "vmm");
+    vmm_build_path(guest, sizeof(guest), "guest/workload.bin");
+    process = vmm_process_start((const char *const[]){vmm, "--memory", "24M", guest, "resident=8M", "dirty=256K",
+                                                      "period_us=50000", "marks=1", NULL},
+                                0, &error);
+    ck_assert_ptr_nonnull(process);
+    client = vmm_process_connect(process, &error);
+    ck_assert_msg(client != NULL, "%s", error.text);
+    report = report_of(PTSTAT("reset", "--json", "-n", "2", SMALL, "--socket", vmm_process_socket(process)), "reset");
+    check_environment(json_object_get(report, "environment"), 24 << 20, 8 << 20, 256 << 10);
+    check_reset_report(report, 2);
+    json_decref(report);
+    client_drop_events(client);
+    mark = client_wait_mark(client, 0, 0x10, 20000);
+    ck_assert_ptr_nonnull(mark);
+    json_decref(mark);
+    client_close(client);
+    vmm_process_end(process);
+}
+END_TEST
+
 START_TEST(table_names_the_environment_and_every_figure)
 {
     static const char *const words[] = {
@@ -278,7 +347,7 @@ END_TEST
 
 START_TEST(what_cannot_be_measured_is_one_line_and_exits_with_1)
 {
-    check_refusal(PTSTAT("snapshot"), EXIT_RUNTIME, "snapshot");
+    check_refusal(PTSTAT("restore"), EXIT_RUNTIME, "restore");
     check_refusal(PTSTAT("fork", "--socket", "/nowhere/socket"), EXIT_RUNTIME, "/nowhere/socket");
     check_refusal(PTSTAT("fork", "--guest", "/nowhere/guest", SMALL), EXIT_RUNTIME, "/nowhere/guest");
     check_refusal(PTSTAT("fork", "--resident", "1024G"), EXIT_RUNTIME, "1024 GiB");
@@ -294,7 +363,9 @@ START_TEST(help_lists_the_modes_that_exist)
     ck_assert_int_eq(outcome.status, 0);
     ck_assert_ptr_nonnull(strstr(outcome.output, "\n  fork "));
     ck_assert_ptr_nonnull(strstr(outcome.output, "\n  fault "));
-    ck_assert_ptr_null(strstr(outcome.output, "snapshot"));
+    ck_assert_ptr_nonnull(strstr(outcome.output, "\n  snapshot "));
+    ck_assert_ptr_nonnull(strstr(outcome.output, "\n  reset "));
+    ck_assert_ptr_null(strstr(outcome.output, "restore"));
     outcome_free(&outcome);
 }
 END_TEST
@@ -313,6 +384,9 @@ int main(void)
     tcase_add_test(modes, fork_restarts_the_guest_for_its_first_forks);
     tcase_add_test(modes, fork_of_a_running_vmm_leaves_it_running);
     tcase_add_test(modes, fault_reports_both_sides);
+    tcase_add_test(modes, snapshot_reports_checkpoints);
+    tcase_add_test(modes, reset_reports_both_sides);
+    tcase_add_test(modes, reset_of_a_running_vmm_leaves_it_running);
     tcase_add_test(modes, table_names_the_environment_and_every_figure);
     tcase_add_test(errors, usage_errors_are_one_line_and_exit_with_2);
     tcase_add_test(errors, what_cannot_be_measured_is_one_line_and_exits_with_1);

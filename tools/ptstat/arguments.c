@@ -25,7 +25,8 @@ static const struct argp_option options[] = {
     {"memory", KEY_MEMORY, "SIZE", 0, "RAM of VMMs that ptstat starts (resident + 32M)", 0},
     {"rounds", 'n', "N", 0, "Measure N times (50)", 0},
     {"resident", KEY_RESIDENT, "SIZE", 0, "Memory that the guest keeps resident (256M)", 0},
-    {"dirty", KEY_DIRTY, "SIZE", 0, "Memory that the guest writes again between rounds (fork 1M, fault 16M)", 0},
+    {"dirty", KEY_DIRTY, "SIZE", 0,
+     "Memory that the guest writes again between rounds (by mode: 1M, reset 64K, fault 16M)", 0},
     {"json", KEY_JSON, NULL, 0, "Print one JSON object instead of the table", 0},
     {0},
 };
@@ -33,7 +34,7 @@ static const struct argp_option options[] = {
 const char *argp_program_version = "ptstat " CLEAVE_VERSION;
 
 /* Modes that are planned and named in the documentation of the whole project, so that a wish for one gets an answer. */
-static const char *const later_modes[] = {"snapshot", "restore", "reset", "density", "tables"};
+static const char *const later_modes[] = {"restore", "density", "tables"};
 
 static void set_mode(struct arguments *arguments, const char *name)
 {

@@ -8,14 +8,14 @@
 
 #include <stdint.h>
 
+struct arguments;
 struct bare;
-struct workload;
 
 /*
- * Runs the flat binary in the file `fd` with `memory` bytes of RAM until it has made its memory resident. This and
- * bare_round print one line and exit with EXIT_RUNTIME where something fails.
+ * Runs the guest that the arguments name, a flat binary or the built-in one, until it has made its memory resident.
+ * This and the others print one line and exit with EXIT_RUNTIME where something fails.
  */
-struct bare *bare_start(int fd, uint64_t memory, const struct workload *workload);
+struct bare *bare_start(const struct arguments *arguments, uint64_t period_us);
 
 /* Continues the guest in a copy-on-write copy of its memory; the time from WORKLOAD_OUTPUT to WORKLOAD_PAID, in ns. */
 uint64_t bare_round(struct bare *bare);

@@ -10,35 +10,9 @@
 #include "tools/ptstat/report.h"
 #include "tools/ptstat/session.h"
 #include "tools/ptstat/terminal.h"
-#include "tools/ptstat/workload.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <string.h>
-#include <unistd.h>
 
 /* The parent is paused all the time, so its period only has to be long enough for it to be stopped first. */
 #define PERIOD_US UINT64_C(100000)
-
-static struct bare *start_bare(const struct arguments *arguments)
-{
-    struct workload workload;
-    struct bare *bare;
-    char path[64];
-    int image;
-
-    if (arguments->guest) {
-        image = open(arguments->guest, O_RDONLY | O_CLOEXEC);
-        if (image < 0)
-            die(EXIT_RUNTIME, "%s: %s", arguments->guest, strerror(errno));
-    } else {
-        image = workload_file(path, sizeof(path));
-    }
-    workload_arguments(&workload, arguments->resident, arguments->dirty, PERIOD_US);
-    bare = bare_start(image, arguments->memory, &workload);
-    close(image);
-    return bare;
-}
 
 static void measure_fork(struct session *session, uint64_t pages, struct report *report)
 {
@@ -56,10 +30,10 @@ void mode_fault(const struct arguments *arguments, struct report *report)
     struct bare *bare;
 
     progress("fault: starting the guests");
-    session = session_open(arguments, PERIOD_US);
+    session = session_open(arguments, PERIOD_US, false);
     report->environment.memory = session_memory(session);
     session_pause(session);
-    bare = start_bare(arguments);
+    bare = bare_start(arguments, PERIOD_US);
     for (unsigned round = 0; round < arguments->rounds; round++) {
         progress("fault: round %u of %u", round + 1, arguments->rounds);
         measure_fork(session, pages, report);

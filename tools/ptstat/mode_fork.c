@@ -12,17 +12,6 @@
 
 #define MAX_RUNS 5
 
-/* The dirty set has to be written well within a period: 40 us a page is several times what a copy-on-write costs. */
-#define PERIOD_MIN_US      20000
-#define PERIOD_PER_PAGE_US 40
-
-static uint64_t period_for(uint64_t dirty)
-{
-    const uint64_t needed = dirty / PAGE_BYTES * PERIOD_PER_PAGE_US;
-
-    return needed > PERIOD_MIN_US ? needed : PERIOD_MIN_US;
-}
-
 static void measure_fork(struct session *session, struct report *report)
 {
     struct fork_times times;
@@ -51,7 +40,7 @@ void mode_fork(const struct arguments *arguments, struct report *report)
         struct session *session;
 
         progress("fork: starting guest %u of %u", run, runs);
-        session = session_open(arguments, period_for(arguments->dirty));
+        session = session_open(arguments, session_period(arguments->dirty), false);
         report->environment.memory = session_memory(session);
         for (; round < (uint64_t)arguments->rounds * run / runs; round++) {
             progress("fork: round %u of %u", round + 1, arguments->rounds);

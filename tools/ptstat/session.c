@@ -22,11 +22,16 @@
 #define POLL_US         1000
 #define SETTLE_EXTRA_US 5000
 
+/* The dirty set has to be written well within a period: 40 us a page is several times what a copy-on-write costs. */
+#define PERIOD_MIN_US      20000
+#define PERIOD_PER_PAGE_US 40
+
 struct session {
     struct client *client;
     struct vmm_process *process; /* NULL for a VMM that ptstat did not start */
     uint64_t period_us;
-    uint64_t forked_ns; /* when the last fork's command was sent; 0 before the first */
+    bool marks;
+    uint64_t forked_ns; /* when the last fork's or checkpoint's command was sent; 0 before the first */
     uint64_t memory;    /* bytes of RAM of guest 0 */
     bool is_first;      /* guest 0 has never been forked */
     bool is_paused;     /* guest 0, by session_pause */
@@ -113,7 +118,8 @@ static void start_vmm(struct session *session, const struct arguments *arguments
     find_vmm(vmm, sizeof(vmm));
     if (!arguments->guest)
         image = workload_file(guest, sizeof(guest));
-    workload_arguments(&workload, arguments->resident, arguments->dirty, session->period_us);
+    workload_arguments(&workload, arguments->resident,
+                       &(struct workload_rounds){arguments->dirty, session->period_us, session->marks});
     const char *const command[] = {
         vmm,
         "--memory",
@@ -122,6 +128,7 @@ static void start_vmm(struct session *session, const struct arguments *arguments
         workload.text[0],
         workload.text[1],
         workload.text[2],
+        workload.text[3],
         NULL,
     };
     session->process = vmm_process_start(command, 0, &error);
@@ -175,7 +182,14 @@ static void wait_ready(struct session *session)
     read_guest(session);
 }
 
-struct session *session_open(const struct arguments *arguments, uint64_t period_us)
+uint64_t session_period(uint64_t dirty)
+{
+    const uint64_t needed = dirty / PAGE_BYTES * PERIOD_PER_PAGE_US;
+
+    return needed > PERIOD_MIN_US ? needed : PERIOD_MIN_US;
+}
+
+struct session *session_open(const struct arguments *arguments, uint64_t period_us, bool marks)
 {
     struct session *session = calloc(1, sizeof(*session));
     struct client_error error;
@@ -186,6 +200,7 @@ struct session *session_open(const struct arguments *arguments, uint64_t period_
     is_registered = true;
     current = session;
     session->period_us = period_us;
+    session->marks = marks;
     if (arguments->socket) {
         session->client = client_open(arguments->socket, 0, &error);
         if (!session->client)
@@ -268,6 +283,47 @@ void session_pause(struct session *session)
 {
     json_decref(call(session, "pause", json_pack("{s:i}", "guest", 0)));
     session->is_paused = true;
+}
+
+void session_resume(struct session *session)
+{
+    json_decref(call(session, "resume", json_pack("{s:i}", "guest", 0)));
+    session->is_paused = false;
+}
+
+uint64_t session_checkpoint(struct session *session)
+{
+    const uint64_t start = now_ns();
+    json_t *reply = call(session, "checkpoint", json_pack("{s:i}", "guest", 0));
+    const uint64_t pause = number(reply, "pause_ns");
+
+    json_decref(reply);
+    session->forked_ns = start;
+    return pause;
+}
+
+void session_reset(struct session *session, struct reset_times *times)
+{
+    json_t *reply = call(session, "reset", json_pack("{s:i}", "guest", 0));
+
+    *times = (struct reset_times){number(reply, "total_ns"), number(reply, "dropped_pages")};
+    json_decref(reply);
+}
+
+uint64_t session_wait_round(struct session *session, uint64_t since)
+{
+    uint64_t at = 0;
+
+    while (at < since) {
+        json_t *event = client_wait_mark(session->client, 0, WORKLOAD_ROUND, CHILD_MS);
+
+        if (!event)
+            session_failed(session, "guest 0 marks no rounds: is it a workload guest with marks=1?");
+        at = event_timestamp_ns(event);
+        json_decref(event);
+        exit_if_interrupted();
+    }
+    return at;
 }
 
 uint64_t session_memory(const struct session *session)

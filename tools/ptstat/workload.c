@@ -9,11 +9,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-void workload_arguments(struct workload *workload, uint64_t resident, uint64_t dirty, uint64_t period_us)
+void workload_arguments(struct workload *workload, uint64_t resident, const struct workload_rounds *rounds)
 {
     snprintf(workload->text[0], WORKLOAD_ARGUMENT, "resident=%" PRIu64, resident);
-    snprintf(workload->text[1], WORKLOAD_ARGUMENT, "dirty=%" PRIu64, dirty);
-    snprintf(workload->text[2], WORKLOAD_ARGUMENT, "period_us=%" PRIu64, period_us);
+    snprintf(workload->text[1], WORKLOAD_ARGUMENT, "dirty=%" PRIu64, rounds->dirty);
+    snprintf(workload->text[2], WORKLOAD_ARGUMENT, "period_us=%" PRIu64, rounds->period_us);
+    snprintf(workload->text[3], WORKLOAD_ARGUMENT, "marks=%d", rounds->marks);
 }
 
 int workload_file(char *path, size_t size)
