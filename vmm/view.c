@@ -172,10 +172,8 @@ int view_set_dirty(struct view *view, uint64_t gpa, uint64_t bytes, struct failu
 
 void view_forget_dirty(struct view *view, uint64_t gpa, uint64_t bytes)
 {
-    /* Nothing has to be split for this, so nothing can run out. */
-    int result = protect(view, gpa, bytes, (struct pt_change){.clear = PT_A | PT_D}, "", NULL);
-    assert(result == 0);
-    (void)result;
+    /* Where that should fail for want of a table, a page shows as written that is not: nothing else depends on D. */
+    (void)protect(view, gpa, bytes, (struct pt_change){.clear = PT_A | PT_D}, "cannot forget written pages", NULL);
 }
 
 int view_publish(struct view *view, uint64_t gpa, uint64_t hpa, uint64_t bytes, struct failure *failure)

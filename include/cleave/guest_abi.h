@@ -38,7 +38,8 @@
 #ifndef __ASSEMBLER__
 #include <stdint.h>
 
-/* The VMM refreshes guest_id, generation and entropy before a forked guest runs its first instruction. Little-endian. */
+/* The VMM refreshes guest_id, generation and entropy before a forked guest runs its first instruction; a reset returns
+ * them with all other memory. Little-endian. */
 struct boot_info {
     char magic[8];         /*  0: BOOT_INFO_MAGIC, without a final zero */
     uint32_t version;      /*  8: BOOT_INFO_VERSION */

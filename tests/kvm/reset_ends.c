@@ -168,6 +168,26 @@ START_TEST(vcpus_that_ran_when_the_guest_ended_return_too)
 }
 END_TEST
 
+START_TEST(no_vcpu_runs_on_after_the_end)
+{
+    struct rig rig = RIG("--memory", "8M", "--cpus", "3", "@smp", "rounds=1", "times=10", "mode=forever", "after=exit");
+    RIG_UNTIL(rig_marks(&rig, 0, MARK_ROUND) == 1);
+    uint64_t child = rig_fork(&rig, 0, 1, true, NULL);
+    rig_do(&rig, "kill", 0);
+    rig_do(&rig, "checkpoint", child);
+    rig_do(&rig, "resume", child);
+    RIG_UNTIL(rig_state_is(&rig, child, "exited")); /* by vCPU 0, while the others count */
+    const struct probe at_end = rig_probe(&rig, child);
+    rig_sleep_ms(50);
+    const struct probe later = rig_probe(&rig, child);
+    ck_assert_mem_eq(&later, &at_end, sizeof later);
+    reset(&rig, child);
+    RIG_UNTIL(rig_state_is(&rig, child, "exited"));
+    ck_assert_uint_eq(rig_marks(&rig, child, MARK_VERIFIED), 2); /* every vCPU went on */
+    rig_quit(&rig);
+}
+END_TEST
+
 START_TEST(quit_and_an_end_of_its_own_say_each_end_once)
 {
     struct rig rig = start_crash("ud", "3");
@@ -195,6 +215,7 @@ int main(void)
     tcase_add_test(tests, vmm_stays_for_a_reset_until_the_last_is_given_up);
     tcase_add_test(tests, child_without_a_checkpoint_is_gone_when_it_ends);
     tcase_add_test(tests, vcpus_that_ran_when_the_guest_ended_return_too);
+    tcase_add_test(tests, no_vcpu_runs_on_after_the_end);
     tcase_add_test(tests, quit_and_an_end_of_its_own_say_each_end_once);
     suite_add_tcase(suite, tests);
     return rig_main(suite);

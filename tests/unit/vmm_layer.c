@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -208,6 +209,44 @@ START_TEST(a_run_larger_than_the_arena_gets_one_of_its_own)
 }
 END_TEST
 
+START_TEST(frames_are_read_across_layers_and_whatever_is_written_later)
+{
+    struct layer *a = new_layer(LAYER_ALIGN), *b = new_layer(3 * PAGE_BYTES);
+    ck_assert_uint_eq(layer_hpa(b), layer_hpa(a) + LAYER_ALIGN); /* contiguous */
+    for (int round = 1; round < 3; round++) {
+        char bytes[4 * PAGE_BYTES], wanted[4 * PAGE_BYTES];
+        memset(wanted, round, sizeof wanted);
+        uint64_t last = LAYER_ALIGN - 2 * PAGE_BYTES;
+        ck_assert_int_eq(pwrite(layer_fd(a), wanted, 2 * PAGE_BYTES, (off_t)last), 2 * PAGE_BYTES);
+        ck_assert_int_eq(pwrite(layer_fd(b), wanted, 2 * PAGE_BYTES, 0), 2 * PAGE_BYTES);
+        ck_assert_int_eq(layers_read(layers, layer_hpa(a) + last, bytes, sizeof bytes, &failure), 0);
+        ck_assert_mem_eq(bytes, wanted, sizeof bytes);
+        uint64_t end = layer_hpa(b) + 2 * PAGE_BYTES;
+        ck_assert_int_lt(layers_read(layers, end, bytes, 2 * PAGE_BYTES, &failure), 0); /* half of it is no frame */
+        ck_assert_int_eq(failure.class, FAIL_INTERNAL);
+    }
+    layer_close(layers, a);
+    layer_close(layers, b);
+}
+END_TEST
+
+START_TEST(frames_are_read_where_there_is_no_room_to_map_them)
+{
+    struct layer *layer = new_layer(LAYER_ALIGN);
+    char written[] = "the frame's bytes", read[sizeof written];
+    ck_assert_int_eq(pwrite(layer_fd(layer), written, sizeof written, PAGE_BYTES), sizeof written);
+    struct rlimit before, none = {0, 0};
+    ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
+    none.rlim_max = before.rlim_max;
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &none), 0);
+    int result = layers_read(layers, layer_hpa(layer) + PAGE_BYTES, read, sizeof read, &failure);
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &before), 0);
+    ck_assert_int_eq(result, 0);
+    ck_assert_str_eq(read, written);
+    layer_close(layers, layer);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("layers");
@@ -223,6 +262,8 @@ int main(void)
     tcase_add_loop_test(tests, published_pages_are_found_in_their_layer_and_become_read_only, 0, 2);
     tcase_add_test(tests, blocks_are_aligned_and_apart_from_single_pages);
     tcase_add_test(tests, a_run_larger_than_the_arena_gets_one_of_its_own);
+    tcase_add_test(tests, frames_are_read_across_layers_and_whatever_is_written_later);
+    tcase_add_test(tests, frames_are_read_where_there_is_no_room_to_map_them);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

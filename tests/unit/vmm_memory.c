@@ -203,6 +203,44 @@ START_TEST(harvested_pages_are_dirty_and_backed_by_the_overlay_until_published)
 }
 END_TEST
 
+START_TEST(forgotten_pages_are_of_their_layer_again)
+{
+    view_freeze(&f.view, &failure);
+    struct pt_statistics before, after;
+    ck_assert_int_eq(view_set_dirty(&f.view, 7 * PAGE_BYTES, 600 * PAGE_BYTES, &failure), 0);
+    view_count(&f.view, &before);
+    view_forget_dirty(&f.view, 7 * PAGE_BYTES, 600 * PAGE_BYTES);
+    for (uint64_t page = 0; page < 1024; page++) {
+        struct translation t = translate(&f.view, page * PAGE_BYTES);
+        ck_assert(t.mapped && !t.dirty && !t.accessed && !t.write);
+        ck_assert_uint_eq(t.hpa, layer_hpa(f.layer) + page * PAGE_BYTES);
+    }
+    view_forget_dirty(&f.view, 0, MEMORY); /* where there is nothing to forget, nothing is split */
+    view_count(&f.view, &after);
+    ck_assert_mem_eq(&before, &after, sizeof before);
+    check_view(&f.view);
+}
+END_TEST
+
+START_TEST(swapped_views_are_each_other)
+{
+    struct view other;
+    view_freeze(&f.view, &failure);
+    ck_assert_int_eq(view_init(&other, f.views, MEMORY, &failure), 0);
+    ck_assert_int_eq(view_share(&other, &f.view, &failure), 0);
+    uint64_t hpa = publish(&f.view, 0, 3);
+    view_swap(&f.view, &other);
+    ck_assert_uint_eq(translate(&f.view, 0).hpa, layer_hpa(f.layer));
+    ck_assert_uint_eq(translate(&other, 0).hpa, hpa);
+    ck_assert_uint_eq(publish(&f.view, 0, 1), translate(&f.view, 0).hpa);
+    check_view(&f.view);
+    check_view(&other);
+    view_free(&other);
+    check_view(&f.view);
+    ck_assert_uint_eq(layers_live_bytes(f.layers), MEMORY);
+}
+END_TEST
+
 static int collect(void *context, const struct view_run *run)
 {
     struct view_run **next = context;
@@ -296,6 +334,8 @@ int main(void)
     tcase_add_test(views, a_new_view_maps_its_layer_in_place);
     tcase_add_test(views, freezing_takes_write_access_and_nothing_else);
     tcase_add_test(views, harvested_pages_are_dirty_and_backed_by_the_overlay_until_published);
+    tcase_add_test(views, forgotten_pages_are_of_their_layer_again);
+    tcase_add_test(views, swapped_views_are_each_other);
     tcase_add_test(views, runs_are_as_long_as_contiguity_goes);
     tcase_add_test(views, a_child_shares_every_frame_and_outlives_its_parent);
     tcase_add_test(views, a_child_costs_a_few_tables_until_one_of_them_publishes);
