@@ -197,6 +197,20 @@ START_TEST(hundreds_of_checkpoints_hold_no_more_than_one)
 }
 END_TEST
 
+START_TEST(thousands_of_checkpoints_leave_nothing)
+{
+    struct rig rig = start_random();
+    rig_do(&rig, "pause", 0);
+    for (int i = 0; i < 20; i++)
+        rig_do(&rig, "checkpoint", 0);
+    const struct held before = held(&rig);
+    for (int i = 0; i < 2000; i++) /* of vCPU state alone this would be 16 MiB */
+        rig_do(&rig, "checkpoint", 0);
+    check_held(&rig, &before);
+    rig_quit(&rig);
+}
+END_TEST
+
 START_TEST(guest_that_writes_much_in_each_round_keeps_little)
 {
     enum { LIMIT_KIB = 64 << 10 };
@@ -227,6 +241,7 @@ int main(void)
     tcase_add_test(tests, thousands_of_resets_leave_nothing);
     tcase_add_test(tests, resets_among_forks_and_checkpoints_leave_nothing);
     tcase_add_test(tests, hundreds_of_checkpoints_hold_no_more_than_one);
+    tcase_add_test(tests, thousands_of_checkpoints_leave_nothing);
     tcase_add_test(tests, guest_that_writes_much_in_each_round_keeps_little);
     suite_add_tcase(suite, tests);
     return rig_main(suite);
