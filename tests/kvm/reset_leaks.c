@@ -68,11 +68,11 @@ static struct held held(struct rig *rig)
     };
 }
 
-/* The pool may have been filling itself before. */
+/* The pool of VMs may have been filling itself before. */
 static bool no_more(const struct held *a, const struct held *b)
 {
-    return a->layers == b->layers && a->tables == b->tables && a->threads <= b->threads &&
-           a->descriptors <= b->descriptors && a->mappings <= b->mappings + 8 &&
+    return a->layers == b->layers && a->tables == b->tables && a->threads <= b->threads + 4 &&
+           a->descriptors <= b->descriptors + 16 && a->mappings <= b->mappings + 8 &&
            a->anonymous_kib <= b->anonymous_kib + 4096;
 }
 
