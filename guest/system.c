@@ -74,11 +74,13 @@ static uint64_t address_for(uint64_t round, unsigned item)
     return hash_mix(round * 64 + item) & ADDRESS_MASK;
 }
 
-/* SYSENTER_CS and SFMASK are 32 bits wide. */
+/* As wide as all processors have them: AMD's SYSENTER_ESP and EIP are of 32 bits, SYSENTER_CS is a selector. */
 static uint64_t msr_value(uint64_t round, unsigned i)
 {
     uint64_t value = address_for(round, i);
-    return msrs[i] == 0x174 || msrs[i] == 0xc0000084 ? value & 0x7ffff000 : value;
+    if (msrs[i] == 0x174)
+        return value >> 16 & 0xfff8;
+    return msrs[i] < 0x200 || msrs[i] == 0xc0000084 ? value & 0x7ffff000 : value;
 }
 
 #define DR_READ(n)                                                                                                     \
