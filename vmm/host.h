@@ -38,6 +38,7 @@ enum reset_target {
     RESET_NOWHERE,
     RESET_TO_FORK, /* the one that made it */
     RESET_TO_CHECKPOINT,
+    RESET_TO_RESTORE, /* the snapshot it was restored from */
 };
 
 struct guest_info {
@@ -113,12 +114,14 @@ enum host_event_kind {
     EVENT_STARTED, /* the guest entered for the first time; timestamp is the entry itself */
     EVENT_PAUSED,
     EVENT_RESUMED,
-    EVENT_FORKED,        /* guest = the parent; children, child_count */
-    EVENT_MARK,          /* mark */
-    EVENT_EXITED,        /* end, exit_code */
-    EVENT_CRASHED,       /* reason */
-    EVENT_OVERLAY_LIMIT, /* overlay_bytes: the guest has been paused */
-    EVENT_RESET,         /* the guest has returned to its last checkpoint, or to the fork that made it */
+    EVENT_FORKED,            /* guest = the parent; children, child_count */
+    EVENT_MARK,              /* mark */
+    EVENT_EXITED,            /* end, exit_code */
+    EVENT_CRASHED,           /* reason */
+    EVENT_OVERLAY_LIMIT,     /* overlay_bytes: the guest has been paused */
+    EVENT_RESET,             /* the guest has returned to its last checkpoint, or to the fork that made it */
+    EVENT_SNAPSHOT_PROGRESS, /* path, bytes_done, bytes_total */
+    EVENT_SNAPSHOT_DONE,     /* path, and reason where it failed */
 };
 
 struct host_event {
@@ -129,7 +132,9 @@ struct host_event {
     uint64_t overlay_bytes;
     enum guest_end end;
     uint32_t exit_code;
-    const char *reason;       /* one line; valid during the call */
+    const char *reason; /* one line; valid during the call */
+    const char *path;   /* valid during the call */
+    uint64_t bytes_done, bytes_total;
     const uint64_t *children; /* valid during the call */
     unsigned child_count;
 };
@@ -222,6 +227,55 @@ int host_checkpoint(struct host *host, uint64_t guest, struct checkpoint_report 
  * is left paused then).
  */
 int host_reset(struct host *host, uint64_t guest, struct reset_report *report, struct failure *failure);
+
+/* A snapshot to be made: of which guest, to which file, and how. */
+struct snapshot_request {
+    uint64_t guest;
+    const char *path; /* valid during the call; relative to the working directory */
+    bool diff;        /* only what has changed since the guest's last snapshot or restore, which becomes the parent */
+    bool compress;    /* zstd; such a file cannot be mapped, and is read whole when it is restored */
+};
+
+struct snapshot_report {
+    uint64_t bytes;    /* of the file */
+    uint64_t pages;    /* of 4 KiB, whose data is in it */
+    uint64_t pause_ns; /* the guest's */
+    uint64_t total_ns; /* from the command until the file was safe on disk */
+};
+
+/* What became of it: *report, or with report NULL *failure. */
+typedef void host_snapshot_fn(void *context, const struct snapshot_report *report, const struct failure *failure);
+
+/*
+ * Saves the guest as it is now. It is paused as for a checkpoint, and 0 is returned; then the file is written while it
+ * runs on, with SNAPSHOT_PROGRESS events, and at last done() is called from the event loop, also where the guest has
+ * ended meanwhile, and by host_quit() and host_free(), which cancel what is under way. -1 with *failure: nothing has
+ * been started, and done() is not called. At the path is always either what was there before or the whole new file.
+ * Errors as for host_fork(), and InvalidArgument (the path; or the guest runs from that very file), Busy (another
+ * snapshot of this guest is being written), Unsupported (a diff without anything to build on); through done(): IOError,
+ * NoMemory.
+ */
+int host_snapshot(struct host *host, const struct snapshot_request *request, host_snapshot_fn *done, void *context,
+                  struct failure *failure);
+
+struct restore_request {
+    const char *path; /* relative to the working directory */
+    bool paused;
+    bool eager; /* read and check all of it first; otherwise the file is mapped and read as the guest needs it */
+};
+
+struct restore_report {
+    uint64_t id;
+    uint64_t ready_ns; /* from the command to the first entry into the guest; 0 for a paused one */
+};
+
+/*
+ * Makes a new guest that continues from a snapshot, with an identity of its own. Errors: SnapshotInvalid (the content,
+ * naming the field; or its parents), InvalidArgument (the path), Unsupported (the guest has seen a CPU feature that
+ * this host lacks; or its memory or vCPUs are not those of this VMM's machines), LimitExceeded, NoMemory, IOError.
+ */
+int host_restore(struct host *host, const struct restore_request *request, struct restore_report *report,
+                 struct failure *failure);
 
 /* Pausing a paused guest and resuming a running one change nothing and succeed. GuestNotFound for none or an ended one.
  */

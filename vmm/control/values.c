@@ -90,7 +90,12 @@ static json_t *exit_code_json(enum guest_end end, uint32_t code)
 
 static json_t *reset_target_json(enum reset_target target)
 {
-    return target == RESET_NOWHERE ? json_null() : json_string(target == RESET_TO_FORK ? "fork" : "checkpoint");
+    static const char *const names[] = {
+        [RESET_TO_FORK] = "fork",
+        [RESET_TO_CHECKPOINT] = "checkpoint",
+        [RESET_TO_RESTORE] = "restore",
+    };
+    return target == RESET_NOWHERE ? json_null() : json_string(names[target]);
 }
 
 json_t *guest_json(const struct guest_info *guest)
@@ -209,11 +214,17 @@ json_t *mark_json(const struct mark *mark)
 static const char *event_kind_name(enum host_event_kind kind)
 {
     static const char *const names[] = {
-        [EVENT_STARTED] = "STARTED", [EVENT_PAUSED] = "PAUSED",
-        [EVENT_RESUMED] = "RESUMED", [EVENT_FORKED] = "FORKED",
-        [EVENT_MARK] = "MARK",       [EVENT_EXITED] = "EXITED",
-        [EVENT_CRASHED] = "CRASHED", [EVENT_OVERLAY_LIMIT] = "OVERLAY_LIMIT",
+        [EVENT_STARTED] = "STARTED",
+        [EVENT_PAUSED] = "PAUSED",
+        [EVENT_RESUMED] = "RESUMED",
+        [EVENT_FORKED] = "FORKED",
+        [EVENT_MARK] = "MARK",
+        [EVENT_EXITED] = "EXITED",
+        [EVENT_CRASHED] = "CRASHED",
+        [EVENT_OVERLAY_LIMIT] = "OVERLAY_LIMIT",
         [EVENT_RESET] = "RESET",
+        [EVENT_SNAPSHOT_PROGRESS] = "SNAPSHOT_PROGRESS",
+        [EVENT_SNAPSHOT_DONE] = "SNAPSHOT_DONE",
     };
     return names[kind];
 }
@@ -245,6 +256,12 @@ static json_t *event_data_json(const struct host_event *event)
         return json_pack("{s:I, s:o}", "guest", guest, "reason", text_json(reason, strlen(reason)));
     case EVENT_OVERLAY_LIMIT:
         return json_pack("{s:I, s:I}", "guest", guest, "overlay_bytes", (json_int_t)event->overlay_bytes);
+    case EVENT_SNAPSHOT_PROGRESS:
+        return json_pack("{s:I, s:o, s:I, s:I}", "guest", guest, "path", text_json(event->path, strlen(event->path)),
+                         "bytes", number(event->bytes_done), "of", number(event->bytes_total));
+    case EVENT_SNAPSHOT_DONE:
+        return json_pack("{s:I, s:o, s:o}", "guest", guest, "path", text_json(event->path, strlen(event->path)),
+                         "error", event->reason ? text_json(reason, strlen(reason)) : json_null());
     case EVENT_STARTED:
     case EVENT_PAUSED:
     case EVENT_RESUMED:
