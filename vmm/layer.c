@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmm/log.h"
@@ -25,10 +26,12 @@ static void layer_destroy(void *argument)
     struct layer *layer = argument;
     if (layer->read)
         munmap((void *)(uintptr_t)layer->read, layer->size);
-    close(layer->fd);
+    if (layer->fd >= 0)
+        close(layer->fd);
     for (int i = 0; i < LEVELS; i++)
         free(layer->refs[i]);
     free(layer->dead);
+    free(layer->file.path);
     free(layer);
 }
 
@@ -82,46 +85,78 @@ static int find_hpa(struct layers *layers, uint64_t gib, uint64_t *first)
     return 0;
 }
 
-static int make_file(struct layer *layer, struct failure *failure)
+static int make_memfd(uint64_t size, struct failure *failure)
 {
-    layer->fd = memfd_create("cleave-layer", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (layer->fd < 0)
+    int fd = memfd_create("cleave-layer", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
         return fail_errno(failure, errno, "cannot create a memfd for guest memory (see ulimit -n)");
-    if (ftruncate(layer->fd, (off_t)layer->size) < 0 ||
-        fcntl(layer->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
-        fail_errno(failure, errno, "cannot size a memfd of %llu bytes", (unsigned long long)layer->size);
-        close(layer->fd);
+    if (ftruncate(fd, (off_t)size) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
+        fail_errno(failure, errno, "cannot size a memfd of %llu bytes", (unsigned long long)size);
+        close(fd);
         return -1;
     }
+    return fd;
+}
+
+/* A layer in HPA space over fd, which becomes its own whatever happens. */
+static int add_layer(struct layers *layers, int fd, uint64_t size, struct layer **result, struct failure *failure)
+{
+    struct layer *layer = calloc(1, sizeof *layer);
+    uint64_t first;
+    if (layer) {
+        layer->fd = fd;
+        layer->size = size;
+        layer->gib = (size + LAYER_ALIGN - 1) / LAYER_ALIGN;
+        layer->open = true;
+        for (int i = 0; i < LEVELS; i++)
+            layer->refs[i] = calloc((size >> (12 + 9 * i)) + 1, sizeof(uint32_t));
+    }
+    if (!layer || !layer->refs[0] || !layer->refs[1] || !layer->refs[2] || find_hpa(layers, layer->gib, &first) < 0) {
+        if (layer)
+            layer_destroy(layer);
+        else if (fd >= 0)
+            close(fd);
+        return fail(failure, FAIL_NO_MEMORY, "out of memory for a layer");
+    }
+    layer->hpa = first * LAYER_ALIGN;
+    for (uint64_t i = 0; i < layer->gib; i++)
+        layers->by_gib[first + i] = layer;
+    layer->next = layers->first;
+    layers->first = layer;
+    *result = layer;
     return 0;
 }
 
 int layer_new(struct layers *layers, uint64_t size, struct layer **result, struct failure *failure)
 {
-    struct layer *layer = calloc(1, sizeof *layer);
-    uint64_t first;
-    if (!layer)
-        return fail(failure, FAIL_NO_MEMORY, "out of memory for a layer");
-    layer->size = size;
-    layer->gib = (size + LAYER_ALIGN - 1) / LAYER_ALIGN;
-    layer->open = true;
-    for (int i = 0; i < LEVELS; i++)
-        layer->refs[i] = calloc((size >> (12 + 9 * i)) + 1, sizeof(uint32_t));
-    if (!layer->refs[0] || !layer->refs[1] || !layer->refs[2] || find_hpa(layers, layer->gib, &first) < 0) {
-        fail(failure, FAIL_NO_MEMORY, "out of memory for a layer");
-    } else if (make_file(layer, failure) == 0) {
-        layer->hpa = first * LAYER_ALIGN;
-        for (uint64_t i = 0; i < layer->gib; i++)
-            layers->by_gib[first + i] = layer;
-        layer->next = layers->first;
-        layers->first = layer;
-        *result = layer;
-        return 0;
+    int fd = make_memfd(size, failure);
+    return fd < 0 ? -1 : add_layer(layers, fd, size, result, failure);
+}
+
+int layer_zeros(struct layers *layers, uint64_t size, struct layer **result, struct failure *failure)
+{
+    return add_layer(layers, -1, size, result, failure);
+}
+
+int layer_open(struct layers *layers, int fd, const char *path, struct layer **result, struct failure *failure)
+{
+    struct stat now;
+    char *name = strdup(path);
+    int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (!name || own < 0 || fstat(own, &now) < 0) {
+        fail_errno(failure, name ? errno : ENOMEM, "%s", path);
+        free(name);
+        if (own >= 0)
+            close(own);
+        return -1;
     }
-    for (int i = 0; i < LEVELS; i++)
-        free(layer->refs[i]);
-    free(layer);
-    return -1;
+    uint64_t bytes = (uint64_t)now.st_size, size = (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+    if (add_layer(layers, own, size, result, failure) < 0) {
+        free(name);
+        return -1;
+    }
+    (*result)->file = (struct layer_file){name, now.st_dev, now.st_ino, bytes};
+    return 0;
 }
 
 uint64_t layer_hpa(const struct layer *layer)
@@ -158,10 +193,31 @@ bool layers_find(const struct layers *layers, uint64_t hpa, int *fd, uint64_t *o
     return true;
 }
 
-/* A copy from a mapping costs a quarter of a read(2) of the same page; where there is no room for one, that will do. */
+const struct layer_file *layers_find_file(const struct layers *layers, uint64_t hpa)
+{
+    const struct layer *layer = layer_at(layers, hpa);
+    return layer && layer->file.path ? &layer->file : NULL;
+}
+
+bool layers_file_truncated(const struct layers *layers, uint64_t hpa, uint64_t *now)
+{
+    const struct layer *layer = layer_at(layers, hpa);
+    struct stat status;
+    if (!layer || !layer->file.path || fstat(layer->fd, &status) < 0)
+        return false;
+    *now = (uint64_t)status.st_size;
+    return *now < layer->file.bytes;
+}
+
+/* A copy from a mapping costs a quarter of a read(2) of the same page; where there is no room for one, that will do.
+ * So it must for a file, which somebody may truncate. */
 static int read_layer(struct layer *layer, uint64_t offset, void *to, uint64_t bytes, struct failure *failure)
 {
-    if (!layer->read) {
+    if (layer->fd < 0) {
+        memset(to, 0, bytes);
+        return 0;
+    }
+    if (!layer->read && !layer->file.path) {
         void *got = mmap(NULL, layer->size, PROT_READ, MAP_SHARED | MAP_NORESERVE, layer->fd, 0);
         layer->read = got == MAP_FAILED ? NULL : got;
     }
@@ -170,7 +226,9 @@ static int read_layer(struct layer *layer, uint64_t offset, void *to, uint64_t b
         return 0;
     }
     ssize_t n = pread(layer->fd, to, bytes, (off_t)offset);
-    return n == (ssize_t)bytes ? 0 : fail_errno(failure, n < 0 ? errno : EIO, "cannot read a layer");
+    return n == (ssize_t)bytes ? 0
+                               : fail_errno(failure, n < 0 ? errno : EIO, "cannot read %s",
+                                            layer->file.path ? layer->file.path : "a layer");
 }
 
 int layers_read(struct layers *layers, uint64_t hpa, void *to, uint64_t bytes, struct failure *failure)
@@ -223,10 +281,12 @@ bool layers_get(void *context, uint64_t hpa, unsigned level, uint64_t count)
     return true;
 }
 
-/* Notes [first, first + count) pages of the layer as dead; adjacent runs merge. */
+/* Notes [first, first + count) pages of the layer as dead, if their memory can be given back; adjacent runs merge. */
 static void bury(struct layer *layer, uint64_t first, uint64_t count)
 {
     layer->live_pages -= count;
+    if (layer->fd < 0 || layer->file.path)
+        return;
     struct run *last = layer->dead_count ? &layer->dead[layer->dead_count - 1] : NULL;
     if (last && last->first + last->count == first) {
         last->count += count;

@@ -14,15 +14,16 @@ struct run {
 };
 
 struct layer {
-    int fd;
-    uint64_t hpa, size;  /* bytes */
-    uint64_t gib;        /* units of LAYER_ALIGN taken */
-    bool open;           /* its creator still holds it */
-    const uint8_t *read; /* all of it, mapped for layers_read(); NULL before the first */
-    uint64_t live;       /* sum of all counts */
-    uint64_t live_pages; /* pages that some count holds */
-    uint32_t *refs[3];   /* by level - 1, one a unit of that level */
-    struct run *dead;    /* not yet punched */
+    int fd;                 /* -1: zeros */
+    struct layer_file file; /* where it is a snapshot's: path is set */
+    uint64_t hpa, size;     /* bytes */
+    uint64_t gib;           /* units of LAYER_ALIGN taken */
+    bool open;              /* its creator still holds it */
+    const uint8_t *read;    /* all of it, mapped for layers_read(); NULL before the first */
+    uint64_t live;          /* sum of all counts */
+    uint64_t live_pages;    /* pages that some count holds */
+    uint32_t *refs[3];      /* by level - 1, one a unit of that level */
+    struct run *dead;       /* not yet punched */
     size_t dead_count, dead_room;
     struct layer *next;
 };

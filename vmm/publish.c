@@ -188,8 +188,9 @@ static int copy_run(void *context, const struct view_run *run)
         uint64_t offset, bytes;
         if (!layers_find(copy->layers, run->hpa + (from - run->gpa), &fd, &offset, &bytes))
             return fail(copy->failure, FAIL_INTERNAL, "the view names an HPA that no layer backs");
-        ssize_t n =
-            pread(fd, copy->to + (from - copy->start), until - from < bytes ? until - from : bytes, (off_t)offset);
+        size_t length = until - from < bytes ? until - from : bytes;
+        uint8_t *to = copy->to + (from - copy->start);
+        ssize_t n = fd < 0 ? (memset(to, 0, length), (ssize_t)length) : pread(fd, to, length, (off_t)offset);
         if (n <= 0)
             return fail_errno(copy->failure, n < 0 ? errno : EIO, "cannot read a layer");
         from += (uint64_t)n;

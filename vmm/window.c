@@ -90,7 +90,8 @@ void windows_release(struct windows *windows, uint64_t window)
 
 int window_map(uint64_t address, uint64_t bytes, int fd, uint64_t offset, bool shared)
 {
-    int flags = MAP_FIXED_NOREPLACE | MAP_NORESERVE | (shared ? MAP_SHARED : MAP_PRIVATE);
+    int flags =
+        MAP_FIXED_NOREPLACE | MAP_NORESERVE | (shared ? MAP_SHARED : MAP_PRIVATE) | (fd < 0 ? MAP_ANONYMOUS : 0);
     void *at = (void *)(uintptr_t)address;
     void *got = mmap(at, bytes, PROT_READ | PROT_WRITE, flags, fd, (off_t)offset);
     if (got == MAP_FAILED)

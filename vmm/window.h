@@ -25,7 +25,8 @@ uint64_t windows_take(struct windows *windows);
  */
 void windows_release(struct windows *windows, uint64_t window);
 
-/* Maps bytes of fd at the address, which must be unmapped: shared, or private (copy-on-write). 0, or -1 with errno. */
+/* Maps bytes of fd (-1: zeros) at the address, which must be unmapped: shared, or private (copy-on-write). 0, or -1
+ * with errno. */
 int window_map(uint64_t address, uint64_t bytes, int fd, uint64_t offset, bool shared);
 
 #endif
