@@ -52,7 +52,8 @@ pkg = $(shell pkg-config $(1) $(2) 2>/dev/null)
 # What is built: one list a program, by folder. Rules for what is on a list name their targets (static patterns): make
 # would take objects that only a chain of plain patterns leads to for intermediate, and not miss them when they are gone.
 EPT_SRC    := $(wildcard ept/*.c)
-VMM_SRC    := $(wildcard vmm/*.c vmm/*/*.c) $(wildcard vmm/*/*.S)
+VMM_SRC    := $(filter-out vmm/snapshot/%,$(wildcard vmm/*.c vmm/*/*.c)) $(wildcard vmm/*/*.S)
+SNAPSHOT_SRC := $(wildcard vmm/snapshot/*.c)
 CLIENT_SRC := $(wildcard tools/client/*.c)
 TOOLS      := $(notdir $(patsubst %/,%,$(filter-out tools/client/,$(wildcard tools/*/))))
 GUESTS     := $(basename $(notdir $(wildcard guest/*.c guest/*.S)))
@@ -63,6 +64,7 @@ PROGRAM_PAGES := $(wildcard vmm/*.1 tools/*/*.1)
 objects = $(patsubst %,$(OBJ)/%.o,$(basename $(1)))
 
 EPT_LIB := $(BUILD)/libept.a
+SNAPSHOT_LIB := $(BUILD)/libsnapshot.a
 VMM     := $(BUILD)/vmm
 TOOL_BIN := $(TOOLS:%=$(BUILD)/tools/%)
 GUEST_BIN := $(GUESTS:%=$(BUILD)/guest/%.bin) $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest.bin
@@ -71,7 +73,7 @@ GUEST_BIN := $(GUESTS:%=$(BUILD)/guest/%.bin) $(GUESTS:%=$(BUILD)/guest/%.elf) $
 .PHONY: kvm-programs bench-programs fuzz-programs fuzz-targets coverage-programs coverage-targets hw-programs
 .DELETE_ON_ERROR:
 
-all: $(EPT_LIB) $(VMM) $(TOOL_BIN) $(GUEST_BIN)
+all: $(EPT_LIB) $(SNAPSHOT_LIB) $(VMM) $(TOOL_BIN) $(GUEST_BIN)
 
 # Every rule that needs a Debian package depends on this stamp, so that a fresh machine gets them first.
 PACKAGES := build/.packages
@@ -99,16 +101,23 @@ $(EPT_LIB): $(call objects,$(EPT_SRC))
 	$(call show,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(VMM): $(call objects,$(VMM_SRC)) $(EPT_LIB)
-	$(call show,LD,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(call pkg,--libs,libuv jansson)
+# Snapshot files: shared by the VMM, the tools and the tests, and built of nothing else of the VMM.
+SNAPSHOT_LIBS = $(call pkg,--libs,libxxhash libzstd)
+$(SNAPSHOT_LIB): $(call objects,$(SNAPSHOT_SRC))
+	@mkdir -p $(@D)
+	$(call show,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-# A tool is the files of its folder plus the shared control-protocol client, and what it uses of the library.
+$(VMM): $(call objects,$(VMM_SRC)) $(SNAPSHOT_LIB) $(EPT_LIB)
+	$(call show,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(call pkg,--libs,libuv jansson) $(SNAPSHOT_LIBS)
+
+# A tool is the files of its folder plus the shared control-protocol client, and what it uses of the libraries.
 define tool
-$(BUILD)/tools/$(1): $(call objects,$(wildcard tools/$(1)/*.c tools/$(1)/*.S) $(CLIENT_SRC)) $(EPT_LIB)
+$(BUILD)/tools/$(1): $(call objects,$(wildcard tools/$(1)/*.c tools/$(1)/*.S) $(CLIENT_SRC)) $(SNAPSHOT_LIB) $(EPT_LIB)
 	@mkdir -p $$(@D)
 	$$(call show,LD,$$@)
-	$$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ $$(call pkg,--libs,jansson) -lm
+	$$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ -Wl,--as-needed $$(call pkg,--libs,jansson) $$(SNAPSHOT_LIBS) -lm
 endef
 $(foreach t,$(TOOLS),$(eval $(call tool,$(t))))
 
@@ -149,17 +158,17 @@ UNIT_BIN     := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c)
 MODEL_BIN    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/model/*.c))
 KVM_BIN      := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/kvm/*.c))
 BENCH_BIN    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/*.c))
-TEST_LIBS     = $(call pkg,--libs,check jansson libuv liburcu-memb) -lm
+TEST_LIBS     = $(call pkg,--libs,check jansson libuv liburcu-memb) $(SNAPSHOT_LIBS) -lm
 
-$(UNIT_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJ) $(VMM_PARTS) $(PTSTAT_PURE) $(PTDUMP_PARTS) $(EPT_LIB) $(call objects,$(CLIENT_SRC))
+$(UNIT_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJ) $(VMM_PARTS) $(PTSTAT_PURE) $(PTDUMP_PARTS) $(SNAPSHOT_LIB) $(EPT_LIB) $(call objects,$(CLIENT_SRC))
 	@mkdir -p $(@D)
 	$(call show,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
-$(MODEL_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJ) $(VMM_PARTS) $(EPT_LIB) $(call objects,$(CLIENT_SRC))
+$(MODEL_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJ) $(VMM_PARTS) $(SNAPSHOT_LIB) $(EPT_LIB) $(call objects,$(CLIENT_SRC))
 	@mkdir -p $(@D)
 	$(call show,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
-$(KVM_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJ) $(EPT_LIB) $(call objects,$(CLIENT_SRC))
+$(KVM_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJ) $(SNAPSHOT_LIB) $(EPT_LIB) $(call objects,$(CLIENT_SRC))
 	@mkdir -p $(@D)
 	$(call show,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
