@@ -104,7 +104,8 @@ struct snapshot_state {
 
 /* ---- Writing ---- */
 
-/* Memory to save: guest addresses [gpa, gpa + bytes) are at `offset` of fd. Holes of the file are zeros. */
+/* Memory to save: guest addresses [gpa, gpa + bytes) are at `offset` of fd; -1: they are zero. Holes of the file are
+ * zeros too. */
 struct snapshot_source {
     uint64_t gpa, bytes;
     int fd;

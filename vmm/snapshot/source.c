@@ -67,6 +67,11 @@ static int look(struct source_reader *reader, int fd, uint64_t gpa, uint64_t off
     if (part->fd == fd && offset >= part->from && offset < part->until)
         return 0;
     *part = (struct source_part){.fd = fd, .from = offset};
+    if (fd < 0) {
+        part->hole = true;
+        part->until = INT64_MAX;
+        return 0;
+    }
     off_t data = lseek(fd, (off_t)offset, SEEK_DATA);
     if (data < 0 && errno == ENXIO)
         return hole_to_end(reader, gpa, offset);
