@@ -25,6 +25,8 @@ enum {
     KEY_LIMIT_OVERLAY,
     KEY_LINGER,
     KEY_LOG,
+    KEY_RESTORE,
+    KEY_RESTORE_EAGER,
 };
 
 static const struct argp_option known[] = {
@@ -32,6 +34,8 @@ static const struct argp_option known[] = {
     {"cpus", KEY_CPUS, "N", 0, "vCPUs, 1 to 8 (1)", 0},
     {"control", KEY_CONTROL, "PATH", 0, "listen for control clients on this Unix socket (none)", 0},
     {"cpl", KEY_CPL, "0|3", 0, "privilege level the guest starts at (0)", 0},
+    {"restore", KEY_RESTORE, "FILE", 0, "continue from a snapshot, in place of launching a guest", 0},
+    {"restore-eager", KEY_RESTORE_EAGER, NULL, 0, "read and check all of the snapshot first", 0},
     {"paused", KEY_PAUSED, NULL, 0, "start with the guest paused", 0},
     {"console", KEY_CONSOLE, "stdio|none|file:PATH", 0, "where console bytes go (stdio)", 0},
     {"limit-guests", KEY_LIMIT_GUESTS, "N", 0, "refuse forks beyond N live guests (no limit)", 0},
@@ -39,6 +43,12 @@ static const struct argp_option known[] = {
     {"linger", KEY_LINGER, NULL, 0, "stay when no guest is left, until `quit`", 0},
     {"log", KEY_LOG, "LEVEL", 0, "error, warning, info or debug (warning)", 0},
     {0},
+};
+
+/* What the parser fills in. */
+struct command_line {
+    struct options *options;
+    const char *machine_option; /* the last of those that a snapshot decides; NULL: none was given */
 };
 
 __attribute__((noreturn, format(printf, 1, 2))) static void refuse(const char *format, ...)
@@ -118,15 +128,18 @@ static char *join(char **words, int count)
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
-    struct options *options = state->input;
+    struct command_line *line = state->input;
+    struct options *options = line->options;
     switch (key) {
     case ARGP_KEY_INIT:
         state->err_stream = NULL; /* a refusal is one line, without argp's advice to try --help */
         return 0;
     case KEY_MEMORY:
+        line->machine_option = "--memory";
         options->memory = parse_memory(arg);
         return 0;
     case KEY_CPUS:
+        line->machine_option = "--cpus";
         options->cpus = (unsigned)parse_number("--cpus", arg, 1, OPTIONS_CPUS_MAX);
         return 0;
     case KEY_CONTROL:
@@ -135,6 +148,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         options->control = arg;
         return 0;
     case KEY_CPL:
+        line->machine_option = "--cpl";
         if (strcmp(arg, "0") != 0 && strcmp(arg, "3") != 0)
             refuse("--cpl %s: want 0 or 3", arg);
         options->cpl = (unsigned)(arg[0] - '0');
@@ -158,16 +172,36 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case KEY_LOG:
         options->log = parse_level(arg);
         return 0;
+    case KEY_RESTORE:
+        if (!*arg)
+            refuse("--restore: the path is empty");
+        options->restore = arg;
+        return 0;
+    case KEY_RESTORE_EAGER:
+        options->restore_eager = true;
+        return 0;
     case ARGP_KEY_ARG:
         options->guest = arg;
         options->args = join(state->argv + state->next, state->argc - state->next);
         state->next = state->argc;
         return 0;
-    case ARGP_KEY_NO_ARGS:
-        refuse("no guest given; usage: vmm [OPTION...] GUEST [ARG...] (see vmm --help)");
     default:
         return ARGP_ERR_UNKNOWN;
     }
+}
+
+/* Once all is known: a guest, or a snapshot, which says all by itself about the machine. */
+static void check_together(const struct command_line *line)
+{
+    const struct options *options = line->options;
+    if (options->restore && options->guest)
+        refuse("--restore %s continues a saved guest; remove %s", options->restore, options->guest);
+    if (options->restore && line->machine_option)
+        refuse("%s: the snapshot of --restore says what machine it is; remove the option", line->machine_option);
+    if (options->restore_eager && !options->restore)
+        refuse("--restore-eager belongs to --restore FILE, which is missing");
+    if (!options->restore && !options->guest)
+        refuse("no guest given; usage: vmm [OPTION...] GUEST [ARG...] (see vmm --help)");
 }
 
 void options_parse(struct options *options, int argc, char **argv)
@@ -175,7 +209,7 @@ void options_parse(struct options *options, int argc, char **argv)
     static const struct argp parser = {
         .options = known,
         .parser = parse_option,
-        .args_doc = "GUEST [ARG...]",
+        .args_doc = "GUEST [ARG...]\n--restore FILE",
         .doc =
             "Launches GUEST, a flat binary or a static ELF64 executable, in a KVM virtual machine that can be forked "
             "while it runs."
@@ -189,10 +223,12 @@ void options_parse(struct options *options, int argc, char **argv)
         .console = CONSOLE_STDIO,
         .log = LOG_WARNING,
     };
+    struct command_line line = {.options = options};
     /* In order, so that options after the guest's file are the guest's. */
-    error_t error = argp_parse(&parser, argc, argv, ARGP_IN_ORDER, NULL, options);
+    error_t error = argp_parse(&parser, argc, argv, ARGP_IN_ORDER, NULL, &line);
     if (error == EINVAL)
         exit(EXIT_REFUSED); /* argp has named the option */
     if (error)
         refuse("out of memory for the command line");
+    check_together(&line);
 }

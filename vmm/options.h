@@ -10,9 +10,12 @@
 enum console_kind { CONSOLE_STDIO, CONSOLE_NONE, CONSOLE_FILE };
 
 struct options {
-    const char *guest; /* path of the guest's file */
-    char *args;        /* the guest's arguments joined by single spaces; "" without any */
-    uint64_t memory;   /* bytes, a multiple of 4 KiB */
+    const char *guest;   /* path of the guest's file; NULL where one is restored */
+    char *args;          /* the guest's arguments joined by single spaces, "" without any; NULL where one is restored */
+    const char *restore; /* path of the snapshot to continue from, or NULL. What machine it is the snapshot says:
+                            memory, cpus and cpl are then the defaults and mean nothing */
+    bool restore_eager;
+    uint64_t memory; /* bytes, a multiple of 4 KiB */
     unsigned cpus;
     const char *control; /* socket path, or NULL */
     unsigned cpl;        /* 0 or 3: where a guest starts */

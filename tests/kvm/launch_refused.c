@@ -252,6 +252,23 @@ START_TEST(unknown_options_and_missing_guests_are_one_line)
 }
 END_TEST
 
+/* Before the file is looked at. */
+START_TEST(options_that_do_not_go_with_a_restore_are_refused)
+{
+    static const char *const machine[][2] = {{"--memory", "64M"}, {"--cpus", "1"}, {"--cpl", "0"}};
+    for (size_t i = 0; i < sizeof machine / sizeof *machine; i++) {
+        REFUSED(RUN(machine[i][0], machine[i][1], "--restore", "file"), machine[i][0], "--restore");
+        REFUSED(RUN("--restore", "file", machine[i][0], machine[i][1]), machine[i][0], "--restore");
+    }
+    REFUSED(RUN("--restore", "file", "@hello"), "--restore", "hello");
+    REFUSED(RUN("--restore", "file", ""), "--restore");
+    REFUSED(RUN("--restore", ""), "--restore", "empty");
+    REFUSED(RUN("--restore"), "--restore");
+    REFUSED(RUN("--restore-eager"), "--restore-eager");
+    REFUSED(RUN("--restore-eager", "@hello"), "--restore-eager", "--restore FILE");
+}
+END_TEST
+
 START_TEST(arguments_that_do_not_fit_are_refused)
 {
     static char word[100000];
@@ -349,6 +366,7 @@ int main(void)
     tcase_add_test(tests, absurd_memory_sizes_are_refused);
     tcase_add_test(tests, absurd_options_are_refused);
     tcase_add_test(tests, unknown_options_and_missing_guests_are_one_line);
+    tcase_add_test(tests, options_that_do_not_go_with_a_restore_are_refused);
     tcase_add_test(tests, arguments_that_do_not_fit_are_refused);
     tcase_add_test(tests, live_control_socket_is_left_alone_and_a_stale_one_replaced);
     tcase_add_test(tests, missing_dev_kvm_is_named);
