@@ -165,6 +165,11 @@ static bool handle_mmio(struct vcpu *vcpu)
     struct kvm_run *run = vcpu->run;
     struct machine *machine = vcpu->vm->machine;
     count(&machine->counters.exits_mmio);
+    if (run->mmio.phys_addr < vcpu->vm->memory) { /* how a KVM that interprets the guest says EFAULT */
+        char reason[MACHINE_REASON];
+        snprintf(reason, sizeof reason, "guest memory at %#llx could not be reached", run->mmio.phys_addr);
+        return crash(vcpu, reason);
+    }
     vcpu->incomplete = true;
     if (!run->mmio.is_write)
         memset(run->mmio.data, 0xff, sizeof run->mmio.data);

@@ -18,7 +18,7 @@ enum failure_class {
     FAIL_UNSUPPORTED,
 };
 
-#define FAILURE_TEXT 256
+#define FAILURE_TEXT 512
 
 struct failure {
     enum failure_class class;

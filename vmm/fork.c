@@ -14,10 +14,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-/* Mappings of one window: what is allowed to all is shared out, within reason. */
-#define WINDOW_MAPPINGS_LEAST 64
-#define WINDOW_MAPPINGS_MOST  4096
-
 /* A fork under way. */
 struct forking {
     struct host *host;
@@ -43,10 +39,7 @@ static int check(struct forking *f)
     struct host *host = f->host;
     if (f->count < 1 || f->count > HOST_FORK_MAX)
         return fail(f->failure, FAIL_INVALID_ARGUMENT, "count %u: want 1 to %d", f->count, HOST_FORK_MAX);
-    if (host->options->limit_guests && host->live + f->count > host->options->limit_guests)
-        return fail(f->failure, FAIL_LIMIT_EXCEEDED, "%zu guests and %u more would exceed --limit-guests %" PRIu64,
-                    host->live, f->count, host->options->limit_guests);
-    return 0;
+    return host_check_limit(host, f->count, f->failure);
 }
 
 static int make_children(struct forking *f)
@@ -92,14 +85,6 @@ static int freeze_parent(struct forking *f)
     return result;
 }
 
-static size_t mapping_budget(const struct host *host)
-{
-    size_t share = host->map_limit / 2 / (host->live + 1);
-    return share < WINDOW_MAPPINGS_LEAST  ? WINDOW_MAPPINGS_LEAST
-           : share > WINDOW_MAPPINGS_MOST ? WINDOW_MAPPINGS_MOST
-                                          : share;
-}
-
 static int build_child(struct forking *f, unsigned i, bool child_reads_index)
 {
     struct machine *child = f->children[i];
@@ -113,20 +98,21 @@ static int build_child(struct forking *f, unsigned i, bool child_reads_index)
     child->fork_result = child_reads_index ? i + 1 : f->freezing.fork_result;
     for (unsigned v = 0; v < state->cpus; v++)
         child->report.halted += state->vcpus[v].halted;
-    if (view_share(&child->view, &f->parent->view, f->failure) < 0 ||
+    if (host_inherit_saved(f->host, child, f->parent, f->failure) < 0 ||
+        view_share(&child->view, &f->parent->view, f->failure) < 0 ||
         machine_project(child, child->vm, f->failure) < 0 || machine_restore_vm(child->vm, state, f->failure) < 0)
         return -1;
     struct identity identity;
     if (machine_draw_identity(child, &identity, f->failure) < 0 ||
         machine_write_identity(child, &identity, f->failure) < 0)
         return -1;
-    instant_set_birth(child, f->freezing.state, &identity);
+    instant_set_birth(child, RESET_TO_FORK, f->freezing.state, &identity);
     return 0;
 }
 
 static int build_children(struct forking *f, bool child_reads_index)
 {
-    if (machine_coalesce(f->parent, f->host->layers, mapping_budget(f->host), f->failure) < 0)
+    if (machine_coalesce(f->parent, f->host->layers, host_mapping_budget(f->host), f->failure) < 0)
         return -1;
     for (unsigned i = 0; i < f->count; i++)
         if (build_child(f, i, child_reads_index) < 0)

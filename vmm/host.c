@@ -2,6 +2,7 @@
 #include "vmm/host_internal.h"
 
 #include "vmm/clock.h"
+#include "vmm/features.h"
 #include "vmm/log.h"
 
 #include <errno.h>
@@ -14,6 +15,9 @@
 
 #define EXIT_QUIT    124
 #define EXIT_CRASHED 126
+
+#define WINDOW_MAPPINGS_LEAST 64
+#define WINDOW_MAPPINGS_MOST  4096
 
 static size_t read_map_limit(void)
 {
@@ -41,6 +45,39 @@ static int open_terminal(struct host *host, struct failure *failure)
     return host->terminal ? 0 : fail(failure, FAIL_NO_MEMORY, "out of memory for the console");
 }
 
+/* The snapshot of --restore says what machines this host makes, and what processor they see. */
+static int open_restored(struct host *host, struct failure *failure)
+{
+    const char *path = host->options->restore;
+    if (!path)
+        return 0;
+    struct snapshot_error error;
+    host->restored = calloc(1, sizeof *host->restored);
+    if (!host->restored)
+        return fail(failure, FAIL_NO_MEMORY, "out of memory for a snapshot");
+    if (snapshot_chain_open(host->restored, path, &error) < 0) {
+        free(host->restored);
+        host->restored = NULL;
+        return host_fail_snapshot(&error, failure);
+    }
+    const struct snapshot_state *state = snapshot_state(host->restored->files[host->restored->count - 1]);
+    host->own_options.memory = state->machine.memory;
+    host->own_options.cpus = state->machine.cpus;
+    if (features_check(state->cpuid, state->cpuid_count, host->kvm.cpuid, path, failure) < 0)
+        return -1;
+    return kvm_show_cpuid(&host->kvm, state->cpuid, state->cpuid_count, failure);
+}
+
+/* Nobody needs the chain once its guest has been made. */
+void host_close_restored(struct host *host)
+{
+    if (!host->restored)
+        return;
+    snapshot_chain_close(host->restored);
+    free(host->restored);
+    host->restored = NULL;
+}
+
 static void on_wake(uv_async_t *handle)
 {
     host_take_reports(handle->data);
@@ -48,7 +85,7 @@ static void on_wake(uv_async_t *handle)
 
 static int make_parts(struct host *host, struct failure *failure)
 {
-    if (open_terminal(host, failure) < 0 || kvm_open(&host->kvm, failure) < 0)
+    if (open_terminal(host, failure) < 0 || kvm_open(&host->kvm, failure) < 0 || open_restored(host, failure) < 0)
         return -1;
     host->windows = windows_new(host->options->memory);
     host->reaper = background_new("reaper");
@@ -73,13 +110,16 @@ struct host *host_new(uv_loop_t *loop, const struct options *options, struct fai
         return NULL;
     }
     host->loop = loop;
-    host->options = options;
+    host->own_options = *options;
+    host->options = &host->own_options;
     host->kvm.fd = host->console_file = -1;
     host->map_limit = read_map_limit();
     pthread_mutex_init(&host->lock, NULL);
     uv_async_init(loop, &host->wake, on_wake);
     host->wake.data = host;
     uv_timer_init(loop, &host->overlay_timer);
+    uv_timer_init(loop, &host->save_timer);
+    host->save_timer.data = host;
     uv_unref((uv_handle_t *)&host->wake); /* being told something is no reason to stay */
     vm_init_signal();
     if (make_parts(host, failure) == 0)
@@ -92,6 +132,7 @@ static void close_handles(struct host *host)
 {
     uv_close((uv_handle_t *)&host->wake, NULL);
     uv_close((uv_handle_t *)&host->overlay_timer, NULL);
+    uv_close((uv_handle_t *)&host->save_timer, NULL);
     uv_run(host->loop, UV_RUN_NOWAIT);
 }
 
@@ -103,7 +144,10 @@ void host_free(struct host *host)
         machine_free(host->machines[i]);
     }
     free(host->machines);
+    host_close_restored(host);
     pool_free(host->pool);
+    if (host->zeros)
+        layer_close(host->layers, host->zeros);
     layers_free(host->layers);
     background_free(host->reaper);
     views_free(host->views);
@@ -183,6 +227,23 @@ struct machine *host_find_live(struct host *host, uint64_t id, struct failure *f
     return machine;
 }
 
+size_t host_mapping_budget(const struct host *host)
+{
+    size_t share = host->map_limit / 2 / (host->live + 1);
+    return share < WINDOW_MAPPINGS_LEAST  ? WINDOW_MAPPINGS_LEAST
+           : share > WINDOW_MAPPINGS_MOST ? WINDOW_MAPPINGS_MOST
+                                          : share;
+}
+
+int host_check_limit(const struct host *host, unsigned more, struct failure *failure)
+{
+    uint64_t limit = host->options->limit_guests;
+    if (!limit || host->live + more <= limit)
+        return 0;
+    return fail(failure, FAIL_LIMIT_EXCEEDED, "%zu guests and %u more would exceed --limit-guests %" PRIu64, host->live,
+                more, limit);
+}
+
 int host_reserve(struct host *host, size_t more, struct failure *failure)
 {
     if (host->count + more <= host->room)
@@ -251,15 +312,15 @@ static void release(struct host *host, struct machine *machine)
     host->ended++;
 }
 
-static void finish_without_guests(struct host *host)
+void host_finish_without_guests(struct host *host)
 {
-    if (!host->live && !host->options->linger)
+    if (!host->live && !host->saves && !host->options->linger)
         finish(host);
 }
 
 void host_end(struct host *host, struct machine *machine, enum guest_end end, uint32_t exit_code, const char *reason)
 {
-    if (end != END_KILLED && machine->instant.is_checkpoint) {
+    if (end != END_KILLED && machine->instant.kind == RESET_TO_CHECKPOINT) {
         vm_stop(machine->vm);
         console_flush(&machine->console);
     } else {
@@ -280,7 +341,7 @@ void host_end(struct host *host, struct machine *machine, enum guest_end end, ui
     };
     host_emit(host, &event);
     forget_oldest(host);
-    finish_without_guests(host);
+    host_finish_without_guests(host);
 }
 
 void host_report_started(struct host *host, struct machine *machine)
@@ -339,7 +400,7 @@ int host_kill(struct host *host, uint64_t guest, struct failure *failure)
     if (machine_has_ended(machine)) {
         release(host, machine);
         forget_oldest(host);
-        finish_without_guests(host);
+        host_finish_without_guests(host);
     } else {
         host_end(host, machine, END_KILLED, 0, NULL);
     }
@@ -357,5 +418,6 @@ void host_quit(struct host *host)
             host_end(host, host->machines[i], END_KILLED, 0, NULL);
     }
     host->exit_status = EXIT_QUIT;
+    host_cancel_saves(host);
     finish(host);
 }

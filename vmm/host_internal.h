@@ -1,5 +1,6 @@
-/* What the files that implement host.h share: host.c (the guests' registry), launch.c (the root), fork.c, reports.c
- * (what guests report), query.c. Everything belongs to the event-loop thread unless it says otherwise. */
+/* What the files that implement host.h share: host.c (the guests' registry), launch.c (the root), fork.c, save.c and
+ * restore.c (snapshots), reports.c (what guests report), query.c. Everything belongs to the event-loop thread unless it
+ * says otherwise. */
 #ifndef VMM_HOST_INTERNAL_H
 #define VMM_HOST_INTERNAL_H
 
@@ -13,13 +14,18 @@
 
 struct host {
     uv_loop_t *loop;
-    const struct options *options;
+    struct options own_options;
+    const struct options *options; /* those; memory and cpus of --restore filled in */
     struct kvm kvm;
     struct windows *windows;
     struct background *reaper; /* frees VMs, unmaps windows, punches and prepares layers */
     struct layers *layers;
     struct views *views;
     struct pool *pool;
+    struct layer *zeros;             /* memory that restored guests have never touched; NULL before the first of them */
+    struct save *saves;              /* snapshots being written */
+    uv_timer_t save_timer;           /* runs while there are any: progress */
+    struct snapshot_chain *restored; /* of --restore, until it has been launched */
     struct terminal *terminal;
     int console_file; /* open for --console file:PATH, else -1 */
     size_t map_limit; /* vm.max_map_count */
@@ -73,6 +79,35 @@ void host_watch_overlays(struct host *host);
 
 /* Looks at every posted report now. Safe to call any time from the event loop. */
 void host_take_reports(struct host *host);
+
+/* How many mappings a window may have: what is allowed to all is shared out, within reason. */
+size_t host_mapping_budget(const struct host *host);
+
+/* Refuses `more` guests beyond --limit-guests. */
+int host_check_limit(const struct host *host, unsigned more, struct failure *failure);
+
+/* The host ends where no guest is left and no snapshot is being written, unless it lingers. */
+void host_finish_without_guests(struct host *host);
+
+/* What a child takes over from its parent about snapshots: what it was last saved as, and what it has changed since. -1
+ * with *failure. */
+int host_inherit_saved(struct host *host, struct machine *child, const struct machine *parent, struct failure *failure);
+
+/* True where a snapshot's file that the guest runs from has been truncated; `text` says so, `room` bytes of it. */
+bool host_lost_file(struct host *host, struct machine *machine, char *text, size_t room);
+
+/* Cancels every snapshot being written; they end from the event loop. */
+void host_cancel_saves(struct host *host);
+
+/* Closes the snapshot of --restore. */
+void host_close_restored(struct host *host);
+
+/* Makes a guest of an open chain: host_restore() without the opening. */
+int host_restore_chain(struct host *host, const struct snapshot_chain *chain, const struct restore_request *request,
+                       struct restore_report *report, struct failure *failure);
+
+/* An error of the snapshot library as the VMM's. Returns -1. */
+int host_fail_snapshot(const struct snapshot_error *error, struct failure *failure);
 
 /* The fork itself; `child_reads_index`: it was asked for by port, whose answer in a child is the child's index. */
 int host_fork_machine(struct host *host, struct machine *parent, unsigned count, bool paused, bool child_reads_index,

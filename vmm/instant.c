@@ -27,9 +27,11 @@ void instant_drop(struct machine *machine)
     *instant = (struct instant){0};
 }
 
-void instant_set_birth(struct machine *machine, struct machine_state *state, const struct identity *identity)
+void instant_set_birth(struct machine *machine, enum reset_target kind, struct machine_state *state,
+                       const struct identity *identity)
 {
     machine->instant = (struct instant){
+        .kind = kind,
         .state = machine_state_get(state),
         .fork_result = machine->fork_result,
         .has_identity = true,
@@ -43,7 +45,7 @@ void instant_set_checkpoint(struct machine *machine, struct machine_state *state
     machine->instant = (struct instant){
         .state = machine_state_get(state),
         .fork_result = fork_result,
-        .is_checkpoint = true,
+        .kind = RESET_TO_CHECKPOINT,
     };
     struct pages *pages = &machine->pages;
     for (size_t i = 0; i < bitmap_words(pages_of(machine)); i++) {

@@ -1,6 +1,6 @@
 /*
- * The instant that a reset returns a guest to: its last checkpoint, or else the fork that made it. It is the state of
- * the vCPUs and devices, and a view: the guest's memory then.
+ * The instant that a reset returns a guest to: its last checkpoint, or else the fork or restore that made it. It is the
+ * state of the vCPUs and devices, and a view: the guest's memory then.
  *
  * As long as nothing has been published since, that view is the guest's own, so an instant is had for nothing.
  * instant_preserve() gives it one to itself just before that changes. The host alone changes views, so there is no
@@ -10,6 +10,7 @@
 #define VMM_INSTANT_H
 
 #include "vmm/failure.h"
+#include "vmm/host.h"
 #include "vmm/view.h"
 
 #include <cleave/guest_abi.h>
@@ -26,7 +27,7 @@ struct identity {
 struct instant {
     struct machine_state *state; /* one owner of it is this instant; NULL: there is none, and no reset */
     uint32_t fork_result;        /* what PORT_FORK reads */
-    bool is_checkpoint;
+    enum reset_target kind;
     bool has_identity; /* a fork's child: written into its memory at birth, over what the view has */
     struct identity identity;
     bool has_view; /* else the view is the guest's own */
@@ -35,8 +36,10 @@ struct instant {
     bool *detached;  /* and which of its blocks were detached; NULL: none */
 };
 
-/* Sets it to the moment at which the machine's memory is what its view and its overlay's identity say: a birth. */
-void instant_set_birth(struct machine *machine, struct machine_state *state, const struct identity *identity);
+/* Sets it to the moment at which the machine's memory is what its view and its overlay's identity say: a birth, by fork
+ * or restore. */
+void instant_set_birth(struct machine *machine, enum reset_target kind, struct machine_state *state,
+                       const struct identity *identity);
 
 /* Sets it to now: all is published. It takes the place of the one there was. */
 void instant_set_checkpoint(struct machine *machine, struct machine_state *state, uint32_t fork_result);

@@ -105,9 +105,13 @@ static int probe_vcpu(struct kvm *kvm, int vcpu)
         int got = ioctl(vcpu, KVM_GET_MSRS, &one);
         if (got < 0)
             return -1;
-        if (got == 1 && ioctl(vcpu, KVM_SET_MSRS, &one) == 1)
-            kvm->msrs[kept++] = kvm->msrs[i];
+        if (got == 1 && ioctl(vcpu, KVM_SET_MSRS, &one) == 1) {
+            kvm->msrs[kept] = kvm->msrs[i];
+            kvm->msr_defaults[kept++] = one.head.entries[0].data;
+        }
     }
+    int khz = ioctl(vcpu, KVM_GET_TSC_KHZ);
+    kvm->tsc_khz = khz > 0 ? (uint32_t)khz : 0;
     kvm->msr_count = kept;
     kvm->tsc_adjust = -1;
     for (unsigned i = 0; i < kept; i++)
@@ -194,6 +198,15 @@ void kvm_close(struct kvm *kvm)
     free(kvm->cpuid);
     close(kvm->fd);
     *kvm = (struct kvm){.fd = -1};
+}
+
+/* Which MSRs there are depends on it. */
+int kvm_show_cpuid(struct kvm *kvm, const void *entries, unsigned count, struct failure *failure)
+{
+    kvm->cpuid->nent = count;
+    memcpy(kvm->cpuid->entries, entries, count * sizeof(struct kvm_cpuid_entry2));
+    kvm->msr_count = 0;
+    return read_msr_list(kvm, failure) < 0 || probe(kvm, failure) < 0 ? -1 : 0;
 }
 
 /* CPUID leaf 7, subleaf 0, EBX bit 0: SDM volume 2, CPUID. */
@@ -379,6 +392,24 @@ static int set_tsc(const struct kvm *kvm, int vcpu, const struct vcpu_state *sta
     union msr_values tsc = {.head.nmsrs = 1};
     tsc.head.entries[0] = (struct kvm_msr_entry){.index = MSR_IA32_TSC, .data = state->tsc};
     return ioctl(vcpu, KVM_SET_MSRS, &tsc) == 1 ? 0 : -1;
+}
+
+uint64_t kvm_host_tsc(void)
+{
+    return __builtin_ia32_rdtsc();
+}
+
+uint64_t vcpu_state_tsc(const struct kvm *kvm, const struct vcpu_state *state, uint64_t host_tsc)
+{
+    return kvm->has_tsc_offset ? host_tsc + state->tsc_offset : state->tsc;
+}
+
+void vcpu_state_set_tsc(const struct kvm *kvm, struct vcpu_state *state, uint64_t tsc, uint64_t host_tsc)
+{
+    if (kvm->has_tsc_offset)
+        state->tsc_offset = tsc - host_tsc;
+    else
+        state->tsc = tsc;
 }
 
 #define STEP(call, what)                                                                                               \

@@ -27,12 +27,18 @@ struct kvm {
     int tsc_adjust;     /* index of IA32_TSC_ADJUST in msrs, or -1 */
     unsigned msr_count; /* MSRs that make up a vCPU's state; see msr_left_out() in kvm.c for those that do not */
     uint32_t msrs[KVM_MSRS_MAX];
-    struct kvm_cpuid2 *cpuid; /* what guests see */
+    uint64_t msr_defaults[KVM_MSRS_MAX]; /* of a new vCPU */
+    uint32_t tsc_khz;                    /* 0: KVM does not say */
+    struct kvm_cpuid2 *cpuid;            /* what guests see */
 };
 
 /* Opens /dev/kvm and reads its capabilities. -1 with *failure that names what is missing and the remedy. */
 int kvm_open(struct kvm *kvm, struct failure *failure);
 void kvm_close(struct kvm *kvm);
+
+/* From now on guests see the `count` leaves at `entries` (struct kvm_cpuid_entry2, at most KVM_CPUID_MAX) and not what
+ * this host has. Before any vCPU is made. -1 with *failure. */
+int kvm_show_cpuid(struct kvm *kvm, const void *entries, unsigned count, struct failure *failure);
 
 /* The guest's CPUID has RDFSBASE and its kin. */
 bool kvm_has_fsgsbase(const struct kvm *kvm);
@@ -80,12 +86,18 @@ struct vcpu_state {
     struct kvm_xcrs xcrs;
     struct kvm_debugregs debugregs;
     struct kvm_vcpu_events events;
-    uint64_t tsc_offset;
-    uint64_t tsc; /* instead of tsc_offset on kernels without it */
+    uint64_t tsc_offset; /* the clock runs on, however long the state lies about */
+    uint64_t tsc;        /* instead of tsc_offset on kernels without it */
     uint64_t msrs[KVM_MSRS_MAX];
     bool halted; /* stopped in HLT for good: without an interrupt controller nothing can wake it */
     struct kvm_xsave *xsave;
 };
+
+/* The guest's TSC as it was when the host's, kvm_host_tsc(), was `host_tsc`; and setting it to go on from `tsc` then.
+ */
+uint64_t vcpu_state_tsc(const struct kvm *kvm, const struct vcpu_state *state, uint64_t host_tsc);
+void vcpu_state_set_tsc(const struct kvm *kvm, struct vcpu_state *state, uint64_t tsc, uint64_t host_tsc);
+uint64_t kvm_host_tsc(void);
 
 int vcpu_state_init(const struct kvm *kvm, struct vcpu_state *state); /* -1: out of memory */
 void vcpu_state_free(struct vcpu_state *state);

@@ -1,4 +1,4 @@
-/* The root guest: its memory, its file, its first registers. */
+/* The root guest: its memory, its file, its first registers; or the snapshot it goes on from. */
 #include "vmm/boot/boot.h"
 #include "vmm/host_internal.h"
 
@@ -119,8 +119,23 @@ static int load(struct host *host, struct machine *machine, struct failure *fail
     return 0;
 }
 
+/* The root guest is one that goes on from a snapshot. */
+static int restore(struct host *host, struct failure *failure)
+{
+    const struct options *options = host->options;
+    const struct restore_request request = {options->restore, options->paused, options->restore_eager};
+    struct restore_report report;
+    int result = host_restore_chain(host, host->restored, &request, &report, failure);
+    host_close_restored(host);
+    if (result == 0)
+        host_watch_overlays(host);
+    return result;
+}
+
 int host_launch(struct host *host, struct failure *failure)
 {
+    if (host->restored)
+        return restore(host, failure);
     struct vm_config config = {&host->kvm, host->windows, host->options->memory, host->options->cpus};
     if (host_reserve(host, 1, failure) < 0)
         return -1;

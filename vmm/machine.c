@@ -3,6 +3,7 @@
 
 #include "vmm/bitmap.h"
 #include "vmm/boot/boot.h"
+#include "vmm/clock.h"
 
 #include <cleave/guest_abi.h>
 
@@ -23,7 +24,8 @@ static uint64_t *new_bitmap(uint64_t memory)
 static void free_bitmaps(struct machine *machine)
 {
     struct pages *pages = &machine->pages;
-    uint64_t *const all[] = {pages->written, pages->log, pages->published, pages->outdated, pages->kept};
+    uint64_t *const all[] = {pages->written,  pages->log,  pages->published,
+                             pages->outdated, pages->kept, pages->unsaved};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
     *pages = (struct pages){0};
@@ -66,12 +68,21 @@ int machine_track(struct machine *machine, struct failure *failure)
     return 0;
 }
 
+int machine_track_unsaved(struct machine *machine, struct failure *failure)
+{
+    struct pages *pages = &machine->pages;
+    if (!pages->unsaved)
+        pages->unsaved = new_bitmap(machine->view.memory);
+    return pages->unsaved ? 0 : fail(failure, FAIL_NO_MEMORY, "out of memory for a guest's bitmaps");
+}
+
 void machine_free(struct machine *machine)
 {
     console_free(&machine->console);
     marks_free(&machine->marks);
     pthread_mutex_destroy(&machine->report.lock);
     free_bitmaps(machine);
+    free(machine->saved.path);
     free(machine);
 }
 
@@ -130,6 +141,8 @@ int machine_save(struct machine *machine, struct machine_state *state, struct fa
     }
     if (kvm_get_clock(machine->vm->fd, &state->clock) < 0)
         return fail_errno(failure, errno, "KVM_GET_CLOCK");
+    state->host_tsc = kvm_host_tsc();
+    state->unix_ns = clock_real_ns();
     state->uart = machine->uart;
     return 0;
 }

@@ -15,6 +15,8 @@
 #include "vmm/view.h"
 #include "vmm/vm.h"
 
+#include <cleave/snapshot.h>
+
 #define MACHINE_REASON    256
 #define MACHINE_REGISTERS 1024
 
@@ -59,6 +61,14 @@ struct pages {
     uint64_t *outdated;  /* published before it, after the window was mapped: the window must not be uncovered here */
     uint64_t *kept;      /* returned by a reset before, so likely to be written again: not worth dropping */
     uint64_t kept_count; /* pages */
+    uint64_t *unsaved;   /* published since the last snapshot or restore; NULL where there was none */
+};
+
+/* The last snapshot of a guest, or the one it was restored from: what a diff builds on. A fork's child has its
+ * parent's. */
+struct saved_as {
+    char *path; /* absolute; NULL: there is none */
+    struct snapshot_name name;
 };
 
 struct machine {
@@ -77,7 +87,8 @@ struct machine {
     struct pages pages;
     struct retained retained;
     struct instant instant;
-    uint64_t harvested_pages, published_pages, forks, checkpoints, resets;
+    struct saved_as saved;
+    uint64_t harvested_pages, published_pages, forks, checkpoints, resets, snapshots;
 
     struct console console; /* vCPU threads too */
     struct marks marks;     /* vCPU threads too */
@@ -92,6 +103,8 @@ struct machine_state {
     unsigned owners;
     const struct kvm *kvm;
     struct kvm_clock_data clock;
+    uint64_t host_tsc; /* at the instant, as is unix_ns, of CLOCK_REALTIME */
+    uint64_t unix_ns;
     struct uart uart;
     unsigned cpus;
     struct vcpu_state vcpus[];
@@ -134,6 +147,9 @@ int machine_harvest(struct machine *machine, struct failure *failure);
 
 /* Makes room for the bitmaps that reset needs; before anything is published. -1 with *failure. */
 int machine_track(struct machine *machine, struct failure *failure);
+
+/* Makes the bitmap of what is unsaved, if there is none. -1 with *failure. */
+int machine_track_unsaved(struct machine *machine, struct failure *failure);
 
 /* Takes the D bits that harvesting has set from the view again. */
 void machine_forget_dirty(struct machine *machine);

@@ -60,6 +60,8 @@ static int publish_run(struct machine *machine, struct layers *layers, uint64_t 
     }
     bitmap_clear(machine->pages.written, first, first + count);
     bitmap_set(machine->pages.published, first, first + count);
+    if (machine->pages.unsaved)
+        bitmap_set(machine->pages.unsaved, first, first + count);
     return 0;
 }
 

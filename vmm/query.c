@@ -9,12 +9,6 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-static enum reset_target reset_target(const struct machine *machine)
-{
-    const struct instant *instant = &machine->instant;
-    return !instant->state ? RESET_NOWHERE : instant->is_checkpoint ? RESET_TO_CHECKPOINT : RESET_TO_FORK;
-}
-
 int host_guests(struct host *host, struct guest_info **guests, size_t *count, struct failure *failure)
 {
     host_take_reports(host);
@@ -34,7 +28,7 @@ int host_guests(struct host *host, struct guest_info **guests, size_t *count, st
             .memory = host->options->memory,
             .children = machine->children,
             .exit_code = machine->exit_code,
-            .reset_to = reset_target(machine),
+            .reset_to = machine->instant.kind,
         };
     }
     *guests = list;
@@ -98,6 +92,7 @@ int host_stats(struct host *host, uint64_t guest, struct guest_stats *stats, str
     add(stats, "forks", machine->forks);
     add(stats, "checkpoints", machine->checkpoints);
     add(stats, "resets", machine->resets);
+    add(stats, "snapshots", machine->snapshots);
     if (machine->vm && add_memory(machine, stats, failure) < 0)
         return -1;
     add(stats, "harvested_pages", machine->harvested_pages);

@@ -96,6 +96,9 @@ static void take_report(struct host *host, struct machine *machine)
     if (end != END_NONE) {
         /* Nothing is written to the report after its first end. */
         const char *reason = machine->report.reason;
+        char lost[MACHINE_REASON];
+        if (end == END_CRASH && host_lost_file(host, machine, lost, sizeof lost))
+            reason = lost;
         if (end == END_CRASH)
             print_crash(machine, reason, machine->report.registers);
         host_end(host, machine, end, exit_code, reason);

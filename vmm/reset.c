@@ -55,6 +55,8 @@ static int find_differences(struct resetting *r)
     for (size_t i = 0; i < bitmap_words(r->pages); i++) {
         pages->written[i] |= pages->log[i] | pages->published[i];
         pages->published[i] = 0;
+        if (pages->unsaved)
+            pages->unsaved[i] |= pages->written[i];
     }
     r->report->dropped_pages = bitmap_count(pages->written, r->pages);
     if (settle)
