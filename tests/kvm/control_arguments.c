@@ -1,10 +1,20 @@
 /* Every argument of every command, by what query-commands says of it: wrong values are refused and nothing happens. */
 #include "tests/kvm/control_common.h"
 
+static bool is_of_type(const json_t *argument, const char *type)
+{
+    return strcmp(json_string_value(json_object_get(argument, "type")), type) == 0;
+}
+
 /* A right value for an argument that must have one. */
 static json_t *right_value(const json_t *argument)
 {
-    if (strcmp(json_string_value(json_object_get(argument, "type")), "boolean") == 0)
+    const json_t *choices = json_object_get(argument, "choices");
+    if (choices)
+        return json_incref(json_array_get(choices, 0));
+    if (is_of_type(argument, "string"))
+        return json_string("nothing is written here");
+    if (is_of_type(argument, "boolean"))
         return json_false();
     json_int_t minimum = json_integer_value(json_object_get(argument, "minimum"));
     return json_integer(minimum);
@@ -32,13 +42,39 @@ static void expect_refused(struct client *client, const json_t *command, json_t 
     free(text);
 }
 
+static json_t *long_string(json_int_t length)
+{
+    char *text = malloc((size_t)length + 1);
+    ck_assert_ptr_nonnull(text);
+    memset(text, 'x', (size_t)length);
+    text[length] = '\0';
+    json_t *string = json_string(text);
+    free(text);
+    return string;
+}
+
+/* Strings are wrong for what is no string; for those that are, the ones that are too long, and no choice. */
+static void add_wrong_strings(json_t *values, const json_t *argument)
+{
+    json_array_append_new(values, json_string(""));
+    json_array_append_new(values, json_stringn("full\0", 5));
+    if (!is_of_type(argument, "string") || json_object_get(argument, "choices"))
+        json_array_append_new(values, json_string("0"));
+    json_int_t longest = json_integer_value(json_object_get(argument, "maximum"));
+    if (is_of_type(argument, "string") && longest)
+        json_array_append_new(values, long_string(longest + 1));
+}
+
 /* Values of every wrong type for the argument, as a new array. */
 static json_t *wrong_values(const json_t *argument)
 {
-    json_t *values = json_pack("[s, s, f, f, n, [], {}, [i]]", "", "0", 0.0, 1.5, 0);
-    if (strcmp(json_string_value(json_object_get(argument, "type")), "boolean") == 0) {
+    json_t *values = json_pack("[f, f, n, [], {}, [i]]", 0.0, 1.5, 0);
+    add_wrong_strings(values, argument);
+    if (is_of_type(argument, "boolean") || is_of_type(argument, "string")) {
         json_array_append_new(values, json_integer(0));
         json_array_append_new(values, json_integer(1));
+        if (is_of_type(argument, "string"))
+            json_array_append_new(values, json_true());
         return values;
     }
     json_array_append_new(values, json_true());
@@ -112,6 +148,8 @@ START_TEST(the_commands_are_those_promised)
         "kill guest",
         "checkpoint guest",
         "reset guest",
+        "snapshot guest path kind? compress?",
+        "restore path paused? eager?",
         "query-stats guest",
         "translate guest gpa",
         "quit",
@@ -202,6 +240,9 @@ START_TEST(absent_guests_are_not_found)
         ck_assert_int_lt(client_callf(client, with_guest[i], NULL, &error, "{s:i}", "guest", 99), 0);
         ck_assert_msg(strcmp(error.class, "GuestNotFound") == 0, "%s: %s", with_guest[i], error.text);
     }
+    struct client_error error = {0};
+    ck_assert_int_lt(client_callf(client, "snapshot", NULL, &error, "{s:i, s:s}", "guest", 99, "path", "/tmp/x"), 0);
+    ck_assert_msg(strcmp(error.class, "GuestNotFound") == 0, "%s", error.text);
     ck_assert_uint_eq(guest_count(client), 1);
     client_close(client);
 }

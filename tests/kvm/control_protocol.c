@@ -170,7 +170,7 @@ END_TEST
 START_TEST(unknown_commands_are_not_found)
 {
     struct client *client = connect_to_vmm();
-    const char *names[] = {"", "FORK", "snapshot", "restore", "qmp_capabilities", "\\u0000"};
+    const char *names[] = {"", "FORK", "snapshots", "restore ", "qmp_capabilities", "\\u0000"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char line[128];
         snprintf(line, sizeof line, "{\"execute\":\"%s\",\"arguments\":{\"guest\":0}}\n", names[i]);

@@ -92,6 +92,64 @@ START_TEST(ranges_are_checked)
 }
 END_TEST
 
+START_TEST(texts_and_choices_are_taken)
+{
+    ck_assert_int_eq(parse("{\"execute\":\"snapshot\",\"arguments\":{\"guest\":3,\"path\":\"a/\\u00e9\"}}"),
+                     REQUEST_VALID);
+    ck_assert(request.command->start && !request.command->run);
+    ck_assert_uint_eq(request.values[0], 3);
+    ck_assert_str_eq(request.texts[1], "a/\xc3\xa9");
+    ck_assert_uint_eq(request.values[2], 0);
+    ck_assert_uint_eq(request.values[3], 0);
+    ck_assert_int_eq(parse("{\"execute\":\"snapshot\",\"arguments\":{\"kind\":\"diff\",\"path\":\"x\",\"guest\":0,"
+                           "\"compress\":true}}"),
+                     REQUEST_VALID);
+    ck_assert_uint_eq(request.values[2], 1);
+    ck_assert_uint_eq(request.values[3], 1);
+    ck_assert_int_eq(parse("{\"execute\":\"restore\",\"arguments\":{\"path\":\"y\",\"eager\":true}}"), REQUEST_VALID);
+    ck_assert_str_eq(request.texts[0], "y");
+    ck_assert_uint_eq(request.values[1], 0);
+    ck_assert_uint_eq(request.values[2], 1);
+}
+END_TEST
+
+/* A path of so many bytes. */
+static enum request_result parse_path(size_t length)
+{
+    static char line[8192];
+    size_t used = (size_t)sprintf(line, "{\"execute\":\"restore\",\"arguments\":{\"path\":\"");
+    memset(line + used, 'x', length);
+    strcpy(line + used + length, "\"}}");
+    return parse(line);
+}
+
+START_TEST(wrong_texts_and_choices_are_named)
+{
+    const char *values[] = {"0", "1.0", "true", "null", "[]", "{}", "[\"x\"]", "\"\"", "\"a\\u0000b\"", "\"\\u0000\""};
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        char line[128];
+        snprintf(line, sizeof line, "{\"execute\":\"restore\",\"arguments\":{\"path\":%s}}", values[i]);
+        expect_refused(line, "\"path\"");
+        snprintf(line, sizeof line, "{\"execute\":\"snapshot\",\"arguments\":{\"guest\":0,\"path\":\"x\",\"kind\":%s}}",
+                 values[i]);
+        expect_refused(line, "\"kind\"");
+    }
+    const char *kinds[] = {"ful", "fulll", "Full", "full\\u0000", "full ", "diff\\u0000x"};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        char line[128];
+        snprintf(line, sizeof line,
+                 "{\"execute\":\"snapshot\",\"arguments\":{\"guest\":0,\"path\":\"x\",\"kind\":\"%s\"}}", kinds[i]);
+        expect_refused(line, "must be \"full\" or \"diff\"");
+    }
+    expect_refused("{\"execute\":\"restore\",\"arguments\":{\"path\":\"a\\u0000b\"}}", "zero byte");
+    expect_refused("{\"execute\":\"restore\",\"arguments\":{}}", "\"path\" is missing");
+    ck_assert_int_eq(parse_path(4095), REQUEST_VALID);
+    ck_assert_uint_eq(strlen(request.texts[0]), 4095);
+    ck_assert_int_eq(parse_path(4096), REQUEST_REFUSED);
+    ck_assert_ptr_nonnull(strstr(failure.text, "4096 bytes long, must be from 1 to 4095"));
+}
+END_TEST
+
 START_TEST(missing_and_unknown_arguments_are_named)
 {
     expect_refused("{\"execute\":\"kill\"}", "\"guest\" is missing");
@@ -128,7 +186,7 @@ END_TEST
 
 START_TEST(unknown_commands_are_not_found)
 {
-    const char *names[] = {"", "Quit", "quit ", "fork2", "quit\\u0000", "snapshot", "restore"};
+    const char *names[] = {"", "Quit", "quit ", "fork2", "quit\\u0000", "suspend", "restores"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char line[128];
         snprintf(line, sizeof line, "{\"execute\":\"%s\",\"id\":3}", names[i]);
@@ -195,7 +253,7 @@ START_TEST(the_table_is_sound)
 {
     for (size_t i = 0; i < control_command_count; i++) {
         const struct command *command = &control_commands[i];
-        ck_assert(command->run && command->description && command->argument_count <= ARGUMENTS_MAX);
+        ck_assert(!command->run != !command->start && command->description && command->argument_count <= ARGUMENTS_MAX);
         for (size_t j = 0; j < i; j++)
             ck_assert_str_ne(command->name, control_commands[j].name);
         for (size_t j = 0; j < command->argument_count; j++) {
@@ -205,6 +263,9 @@ START_TEST(the_table_is_sound)
                 ck_assert(argument->minimum <= argument->maximum && argument->maximum <= INT64_MAX);
             if (!argument->required && argument->type == ARGUMENT_INTEGER)
                 ck_assert(argument->minimum <= argument->default_value && argument->default_value <= argument->maximum);
+            if (argument->type == ARGUMENT_TEXT)
+                ck_assert(argument->required && argument->minimum <= argument->maximum);
+            ck_assert_int_eq(argument->type == ARGUMENT_CHOICE, argument->choices != NULL);
         }
     }
 }
@@ -218,6 +279,8 @@ int main(void)
     tcase_add_test(tests, given_values_are_taken);
     tcase_add_test(tests, wrong_types_are_named);
     tcase_add_test(tests, ranges_are_checked);
+    tcase_add_test(tests, texts_and_choices_are_taken);
+    tcase_add_test(tests, wrong_texts_and_choices_are_named);
     tcase_add_test(tests, missing_and_unknown_arguments_are_named);
     tcase_add_test(tests, the_request_itself_is_checked);
     tcase_add_test(tests, duplicate_keys_are_refused_anywhere);

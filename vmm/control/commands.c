@@ -6,8 +6,13 @@
 #include "vmm/control/text.h"
 #include "vmm/control/values.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Kinds of snapshots, by number. */
+enum { KIND_FULL, KIND_DIFF };
+static const char *const kinds[] = {[KIND_FULL] = "full", [KIND_DIFF] = "diff", NULL};
 
 /* For every command about one guest, its first argument. */
 static uint64_t guest_of(const struct request *request)
@@ -87,6 +92,39 @@ static json_t *run_reset(struct host *host, const struct request *request, struc
 {
     struct reset_report report;
     return host_reset(host, guest_of(request), &report, failure) == 0 ? reset_json(&report) : NULL;
+}
+
+static void on_snapshot(void *context, const struct snapshot_report *report, const struct failure *failure)
+{
+    struct failure no_memory;
+    if (report) {
+        fail(&no_memory, FAIL_NO_MEMORY, "snapshot: out of memory for the reply");
+        failure = &no_memory;
+    }
+    answer_give(context, report ? snapshot_json(report) : NULL, failure);
+}
+
+static int start_snapshot(struct host *host, const struct request *request, struct answer *answer,
+                          struct failure *failure)
+{
+    const struct snapshot_request wanted = {
+        .guest = guest_of(request),
+        .path = request->texts[1],
+        .diff = request->values[2] == KIND_DIFF,
+        .compress = request->values[3] != 0,
+    };
+    return host_snapshot(host, &wanted, on_snapshot, answer, failure);
+}
+
+static json_t *run_restore(struct host *host, const struct request *request, struct failure *failure)
+{
+    const struct restore_request wanted = {
+        .path = request->texts[0],
+        .paused = request->values[1] != 0,
+        .eager = request->values[2] != 0,
+    };
+    struct restore_report report;
+    return host_restore(host, &wanted, &report, failure) == 0 ? restore_json(&report) : NULL;
 }
 
 static json_t *query_stats(struct host *host, const struct request *request, struct failure *failure)
@@ -171,6 +209,11 @@ static json_t *run_quit(struct host *host, const struct request *request, struct
         .name = "gpa", .type = ARGUMENT_INTEGER, .required = true, .maximum = INT64_MAX                                \
     }
 
+#define PATH                                                                                                           \
+    {                                                                                                                  \
+        .name = "path", .type = ARGUMENT_TEXT, .required = true, .minimum = 1, .maximum = PATH_MAX - 1                 \
+    }
+
 const struct command control_commands[] = {
     {
         .name = "query-commands",
@@ -229,10 +272,35 @@ const struct command control_commands[] = {
     },
     {
         .name = "reset",
-        .description = "return a guest to its last checkpoint, or to the fork that made it",
+        .description = "return a guest to its last checkpoint, or to the fork or restore that made it",
         .run = run_reset,
         .argument_count = 1,
         .arguments = {GUEST},
+    },
+    {
+        .name = "snapshot",
+        .description = "save a guest in a file while it runs on",
+        .start = start_snapshot,
+        .argument_count = 4,
+        .arguments =
+            {
+                GUEST,
+                PATH,
+                {.name = "kind", .type = ARGUMENT_CHOICE, .default_value = KIND_FULL, .choices = kinds},
+                {.name = "compress", .type = ARGUMENT_BOOLEAN, .default_value = false},
+            },
+    },
+    {
+        .name = "restore",
+        .description = "make a guest that continues from a snapshot",
+        .run = run_restore,
+        .argument_count = 3,
+        .arguments =
+            {
+                PATH,
+                {.name = "paused", .type = ARGUMENT_BOOLEAN, .default_value = false},
+                {.name = "eager", .type = ARGUMENT_BOOLEAN, .default_value = false},
+            },
     },
     {
         .name = "query-stats",

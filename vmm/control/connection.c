@@ -13,9 +13,10 @@ struct connection {
     struct lines input;
     size_t unsent_events; /* bytes of events not yet taken by the kernel */
     bool reading;
-    bool at_end;    /* the client sends no more; what it asked is still answered */
-    bool busy;      /* a request is being handled right now */
-    bool finishing; /* no more requests; closes once all output is sent */
+    bool at_end;           /* the client sends no more; what it asked is still answered */
+    bool busy;             /* a request is being handled right now */
+    struct answer *answer; /* the reply to the last request is still to come, and the next one waits */
+    bool finishing;        /* no more requests; closes once all output is sent */
     bool closing;
 };
 
@@ -24,6 +25,12 @@ struct message {
     bool failed; /* out of memory while it was written */
     size_t length, capacity;
     char *text; /* with the newline, not zero-ended */
+};
+
+/* Belongs to whoever works on the reply; the connection may go before. */
+struct answer {
+    struct connection *connection; /* NULL once it has closed */
+    json_t *id;                    /* the request's */
 };
 
 /* One message on its way to one client. */
@@ -111,6 +118,8 @@ void connection_close(struct connection *connection)
         return;
     connection->closing = true;
     connection->reading = false;
+    if (connection->answer)
+        connection->answer->connection = NULL;
     uv_close((uv_handle_t *)&connection->pipe, on_closed);
 }
 
@@ -142,11 +151,17 @@ static void update_reading(struct connection *connection)
         connection_close(connection);
 }
 
+/* All requests that were taken have been replied to. */
+static bool has_replied(const struct connection *connection)
+{
+    return !connection->busy && !connection->answer;
+}
+
 /* Something is to be done for this client that does not wait for the client. */
 static bool wants_turn(struct connection *connection)
 {
-    return !connection->closing && !connection->finishing && !connection->busy && unsent(connection) <= OUTPUT_MAX &&
-           (connection->at_end || lines_waiting(&connection->input, false));
+    return !connection->closing && !connection->finishing && has_replied(connection) &&
+           unsent(connection) <= OUTPUT_MAX && (connection->at_end || lines_waiting(&connection->input, false));
 }
 
 static void on_sent(uv_write_t *request, int status)
@@ -158,7 +173,7 @@ static void on_sent(uv_write_t *request, int status)
     bool is_quit = sending->is_quit;
     message_release(sending->message);
     free(sending);
-    if (status < 0 || (connection->finishing && !connection->busy && unsent(connection) == 0))
+    if (status < 0 || (connection->finishing && has_replied(connection) && unsent(connection) == 0))
         connection_close(connection);
     else if (wants_turn(connection))
         control_want_turns(connection->control);
@@ -204,7 +219,7 @@ void connection_finish(struct connection *connection)
 {
     connection->finishing = true;
     update_reading(connection);
-    if (!connection->busy && unsent(connection) == 0)
+    if (has_replied(connection) && unsent(connection) == 0)
         connection_close(connection);
 }
 
@@ -217,12 +232,47 @@ static void reply(struct connection *connection, json_t *value, bool is_quit)
     message_release(message);
 }
 
+/* Ends the waiting for an answer. What has piled up meanwhile is for the turns to come. */
+void answer_give(struct answer *answer, json_t *value, const struct failure *failure)
+{
+    struct connection *connection = answer->connection;
+    if (connection) {
+        connection->answer = NULL;
+        reply(connection, value ? return_json(value, answer->id) : failure_json(failure, answer->id), false);
+        if (wants_turn(connection))
+            control_want_turns(connection->control);
+        update_reading(connection);
+    } else {
+        json_decref(value);
+    }
+    json_decref(answer->id);
+    free(answer);
+}
+
+/* Begins what a valid request asks for. The reply comes by answer_give(), or at once where it cannot begin. */
+static void start(struct connection *connection, const struct request *request, struct failure *failure)
+{
+    struct answer *answer = calloc(1, sizeof *answer);
+    if (!answer) {
+        reply(connection, failure_json(failure, request->id), false);
+        return;
+    }
+    *answer = (struct answer){.connection = connection, .id = json_incref(request->id)};
+    connection->answer = answer;
+    if (request->command->start(connection->control->host, request, answer, failure) < 0)
+        answer_give(answer, NULL, failure);
+}
+
 /* Does what a valid request asks for, and replies. */
 static void run(struct connection *connection, const struct request *request)
 {
     struct control *control = connection->control;
     struct failure failure;
     fail(&failure, FAIL_NO_MEMORY, "%s: out of memory for the reply", request->command->name);
+    if (request->command->start) {
+        start(connection, request, &failure);
+        return;
+    }
     json_t *value = request->command->run(control->host, request, &failure);
     bool quits = value && request->command->quits;
     if (quits)

@@ -2,6 +2,7 @@
 #include "vmm/control/request.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Names come from the client and may be long; this much of one is quoted in an error. */
@@ -9,7 +10,16 @@
 
 const char *argument_type_name(enum argument_type type)
 {
-    return type == ARGUMENT_BOOLEAN ? "boolean" : "integer";
+    switch (type) {
+    case ARGUMENT_BOOLEAN:
+        return "boolean";
+    case ARGUMENT_TEXT:
+    case ARGUMENT_CHOICE:
+        return "string";
+    case ARGUMENT_INTEGER:
+        break;
+    }
+    return "integer";
 }
 
 /* jansson's numbers for what is wrong with the text: is the line still one JSON text, so that the next can be trusted?
@@ -76,23 +86,9 @@ static int check_names(const struct command *command, const json_t *arguments, s
     return 0;
 }
 
-static int take_value(const struct command *command, const struct argument *argument, const json_t *value,
-                      uint64_t *out, struct failure *failure)
+static int take_number(const struct command *command, const struct argument *argument, const json_t *value,
+                       uint64_t *out, struct failure *failure)
 {
-    if (!value) {
-        *out = argument->default_value;
-        return argument->required ? fail(failure, FAIL_INVALID_ARGUMENT, "%s: argument \"%s\" is missing",
-                                         command->name, argument->name)
-                                  : 0;
-    }
-    bool right = argument->type == ARGUMENT_BOOLEAN ? json_is_boolean(value) : json_is_integer(value);
-    if (!right)
-        return fail(failure, FAIL_INVALID_ARGUMENT, "%s: argument \"%s\" must be %s %s", command->name, argument->name,
-                    argument->type == ARGUMENT_BOOLEAN ? "a" : "an", argument_type_name(argument->type));
-    if (argument->type == ARGUMENT_BOOLEAN) {
-        *out = json_is_true(value);
-        return 0;
-    }
     json_int_t number = json_integer_value(value);
     if (number < 0 || (uint64_t)number < argument->minimum || (uint64_t)number > argument->maximum)
         return fail(failure, FAIL_INVALID_ARGUMENT,
@@ -100,6 +96,83 @@ static int take_value(const struct command *command, const struct argument *argu
                     command->name, argument->name, number, argument->minimum, argument->maximum);
     *out = (uint64_t)number;
     return 0;
+}
+
+static int take_text(const struct command *command, const struct argument *argument, const json_t *value,
+                     const char **out, struct failure *failure)
+{
+    const char *text = json_string_value(value);
+    size_t length = json_string_length(value);
+    if (strlen(text) != length)
+        return fail(failure, FAIL_INVALID_ARGUMENT, "%s: argument \"%s\" has a zero byte in it", command->name,
+                    argument->name);
+    if (length < argument->minimum || length > argument->maximum)
+        return fail(failure, FAIL_INVALID_ARGUMENT,
+                    "%s: argument \"%s\" is %zu bytes long, must be from %" PRIu64 " to %" PRIu64, command->name,
+                    argument->name, length, argument->minimum, argument->maximum);
+    *out = text;
+    return 0;
+}
+
+static int take_choice(const struct command *command, const struct argument *argument, const json_t *value,
+                       uint64_t *out, struct failure *failure)
+{
+    const char *text = json_string_value(value);
+    char known[QUOTED] = "";
+    size_t used = 0;
+    for (uint64_t i = 0; argument->choices[i]; i++) {
+        const char *choice = argument->choices[i];
+        if (strlen(text) == json_string_length(value) && strcmp(text, choice) == 0) {
+            *out = i;
+            return 0;
+        }
+        if (used < sizeof known)
+            used += (size_t)snprintf(known + used, sizeof known - used, "%s\"%s\"", i ? " or " : "", choice);
+    }
+    return fail(failure, FAIL_INVALID_ARGUMENT, "%s: argument \"%s\" is \"%.*s\", must be %s", command->name,
+                argument->name, QUOTED, text, known);
+}
+
+static bool type_is_right(const struct argument *argument, const json_t *value)
+{
+    switch (argument->type) {
+    case ARGUMENT_BOOLEAN:
+        return json_is_boolean(value);
+    case ARGUMENT_TEXT:
+    case ARGUMENT_CHOICE:
+        return json_is_string(value);
+    case ARGUMENT_INTEGER:
+        break;
+    }
+    return json_is_integer(value);
+}
+
+/* Takes argument i of the command. */
+static int take_value(struct request *request, const struct command *command, size_t i, const json_t *value,
+                      struct failure *failure)
+{
+    const struct argument *argument = &command->arguments[i];
+    if (!value) {
+        request->values[i] = argument->default_value;
+        return argument->required ? fail(failure, FAIL_INVALID_ARGUMENT, "%s: argument \"%s\" is missing",
+                                         command->name, argument->name)
+                                  : 0;
+    }
+    if (!type_is_right(argument, value))
+        return fail(failure, FAIL_INVALID_ARGUMENT, "%s: argument \"%s\" must be %s %s", command->name, argument->name,
+                    argument->type == ARGUMENT_INTEGER ? "an" : "a", argument_type_name(argument->type));
+    switch (argument->type) {
+    case ARGUMENT_BOOLEAN:
+        request->values[i] = json_is_true(value);
+        return 0;
+    case ARGUMENT_TEXT:
+        return take_text(command, argument, value, &request->texts[i], failure);
+    case ARGUMENT_CHOICE:
+        return take_choice(command, argument, value, &request->values[i], failure);
+    case ARGUMENT_INTEGER:
+        break;
+    }
+    return take_number(command, argument, value, &request->values[i], failure);
 }
 
 static int check_request(struct request *request, const json_t *object, struct failure *failure)
@@ -119,8 +192,8 @@ static int check_request(struct request *request, const json_t *object, struct f
     if (check_names(command, arguments, failure) < 0)
         return -1;
     for (size_t i = 0; i < command->argument_count; i++) {
-        const struct argument *argument = &command->arguments[i];
-        if (take_value(command, argument, json_object_get(arguments, argument->name), &request->values[i], failure) < 0)
+        const json_t *value = json_object_get(arguments, command->arguments[i].name);
+        if (take_value(request, command, i, value, failure) < 0)
             return -1;
     }
     request->command = command;
@@ -147,12 +220,13 @@ enum request_result request_parse(struct request *request, const char *line, siz
         if (check_request(request, object, failure) == 0)
             result = REQUEST_VALID;
     }
-    json_decref(object);
+    request->object = object;
     return result;
 }
 
 void request_clear(struct request *request)
 {
     json_decref(request->id);
+    json_decref(request->object);
     *request = (struct request){0};
 }

@@ -15,28 +15,47 @@
 
 #define CONTROL_PROTOCOL 1
 
-enum argument_type { ARGUMENT_INTEGER, ARGUMENT_BOOLEAN };
+enum argument_type {
+    ARGUMENT_INTEGER,
+    ARGUMENT_BOOLEAN,
+    ARGUMENT_TEXT,   /* any string without a zero byte, of so many bytes; always required */
+    ARGUMENT_CHOICE, /* one of a few words; the value is which */
+};
 
 struct argument {
     const char *name;
     enum argument_type type;
     bool required;
-    uint64_t default_value;    /* where not required; 0 or 1 for a boolean */
-    uint64_t minimum, maximum; /* of an integer, both included; at most INT64_MAX, which JSON integers can hold */
+    uint64_t default_value;     /* where not required; 0 or 1 for a boolean */
+    uint64_t minimum, maximum;  /* of an integer, or of a text's bytes, both included; at most INT64_MAX, which JSON
+                                   integers can hold */
+    const char *const *choices; /* NULL-ended */
 };
 
-#define ARGUMENTS_MAX 3
+#define ARGUMENTS_MAX 4
 
 struct request;
 
 /* Does what was asked and returns the reply's "return", a new reference; NULL with *failure where it cannot. */
 typedef json_t *command_fn(struct host *host, const struct request *request, struct failure *failure);
 
+/*
+ * The place of a reply that takes its time. It outlives the client who waits for it. answer_give() sends the reply's
+ * "return", which it takes over, or where `value` is NULL *failure, and frees the answer.
+ */
+struct answer;
+void answer_give(struct answer *answer, json_t *value, const struct failure *failure);
+
+/* Begins what was asked; 0 where answer_give() will be called, from the event loop. -1 with *failure: it will not. */
+typedef int command_start_fn(struct host *host, const struct request *request, struct answer *answer,
+                             struct failure *failure);
+
 struct command {
     const char *name;
     const char *description;
-    command_fn *run;
-    bool quits; /* once answered, everything ends */
+    command_fn *run;         /* this, */
+    command_start_fn *start; /* or this */
+    bool quits;              /* once answered, everything ends */
     size_t argument_count;
     struct argument arguments[ARGUMENTS_MAX];
 };
@@ -47,8 +66,10 @@ extern const size_t control_command_count;
 
 struct request {
     const struct command *command;
-    uint64_t values[ARGUMENTS_MAX]; /* as the command's arguments are ordered, defaults filled in */
-    json_t *id;                     /* as the client gave it, or NULL where it gave none; set for errors too if known */
+    uint64_t values[ARGUMENTS_MAX];   /* as the command's arguments are ordered, defaults filled in */
+    const char *texts[ARGUMENTS_MAX]; /* those that are texts; they live as long as the request */
+    json_t *id;     /* as the client gave it, or NULL where it gave none; set for errors too if known */
+    json_t *object; /* all of it; NULL where it is none */
 };
 
 enum request_result {
@@ -62,7 +83,7 @@ enum request_result {
 enum request_result request_parse(struct request *request, const char *line, size_t length, struct failure *failure);
 void request_clear(struct request *request);
 
-/* "integer" or "boolean". */
+/* "integer", "boolean" or "string". */
 const char *argument_type_name(enum argument_type type);
 
 #endif

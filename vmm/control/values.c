@@ -14,7 +14,7 @@ static json_int_t number(uint64_t value)
 
 static json_t *capabilities(void)
 {
-    return json_pack("[s, s]", "fork", "checkpoint");
+    return json_pack("[s, s, s]", "fork", "checkpoint", "snapshot");
 }
 
 json_t *greeting_json(void)
@@ -25,18 +25,38 @@ json_t *greeting_json(void)
 
 static json_t *default_json(const struct argument *argument)
 {
-    return argument->type == ARGUMENT_BOOLEAN ? json_boolean(argument->default_value != 0)
-                                              : json_integer(number(argument->default_value));
+    switch (argument->type) {
+    case ARGUMENT_BOOLEAN:
+        return json_boolean(argument->default_value != 0);
+    case ARGUMENT_CHOICE:
+        return json_string(argument->choices[argument->default_value]);
+    case ARGUMENT_INTEGER:
+    case ARGUMENT_TEXT:
+        break;
+    }
+    return json_integer(number(argument->default_value));
+}
+
+/* NULL where the argument has none. */
+static json_t *choices_json(const struct argument *argument)
+{
+    json_t *choices = argument->choices ? json_array() : NULL;
+    for (size_t i = 0; choices && argument->choices[i]; i++)
+        if (json_array_append_new(choices, json_string(argument->choices[i])) < 0) {
+            json_decref(choices);
+            return NULL;
+        }
+    return choices;
 }
 
 static json_t *argument_json(const struct argument *argument)
 {
-    bool integer = argument->type == ARGUMENT_INTEGER;
-    return json_pack("{s:s, s:s, s:b, s:o*, s:o*, s:o*}", "name", argument->name, "type",
+    bool ranged = argument->type == ARGUMENT_INTEGER || argument->type == ARGUMENT_TEXT;
+    return json_pack("{s:s, s:s, s:b, s:o*, s:o*, s:o*, s:o*}", "name", argument->name, "type",
                      argument_type_name(argument->type), "required", (int)argument->required, "default",
                      argument->required ? NULL : default_json(argument), "minimum",
-                     integer ? json_integer(number(argument->minimum)) : NULL, "maximum",
-                     integer ? json_integer(number(argument->maximum)) : NULL);
+                     ranged ? json_integer(number(argument->minimum)) : NULL, "maximum",
+                     ranged ? json_integer(number(argument->maximum)) : NULL, "choices", choices_json(argument));
 }
 
 json_t *command_json(const struct command *command)
@@ -131,6 +151,17 @@ json_t *reset_json(const struct reset_report *report)
     return json_pack("{s:I, s:I, s:o}", "dropped_pages", number(report->dropped_pages), "total_ns",
                      number(report->total_ns), "phases",
                      phases_json(reset_phase_names, report->phases_ns, RESET_PHASES));
+}
+
+json_t *snapshot_json(const struct snapshot_report *report)
+{
+    return json_pack("{s:I, s:I, s:I, s:I}", "bytes", number(report->bytes), "pages", number(report->pages), "pause_ns",
+                     number(report->pause_ns), "total_ns", number(report->total_ns));
+}
+
+json_t *restore_json(const struct restore_report *report)
+{
+    return json_pack("{s:I, s:I}", "id", number(report->id), "ready_ns", number(report->ready_ns));
 }
 
 json_t *fork_json(const struct fork_report *report)

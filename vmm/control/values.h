@@ -17,6 +17,8 @@ json_t *guest_json(const struct guest_info *guest);
 json_t *fork_json(const struct fork_report *report);
 json_t *checkpoint_json(const struct checkpoint_report *report);
 json_t *reset_json(const struct reset_report *report);
+json_t *snapshot_json(const struct snapshot_report *report);
+json_t *restore_json(const struct restore_report *report);
 json_t *stats_json(const struct guest_stats *stats);
 json_t *translation_json(const struct translation *translation);
 json_t *mappings_json(const struct mapping *list, size_t count, uint64_t next);
