@@ -30,7 +30,9 @@ struct client {
     json_int_t last_id;
     json_t *greeting; /* the "VMM" object; NULL for a raw client */
     json_t *events;   /* array, oldest first */
-    char *buffer;     /* bytes [start, end) are received and not taken; [start, scanned) has no newline */
+    client_event_fn *on_event;
+    void *event_context;
+    char *buffer; /* bytes [start, end) are received and not taken; [start, scanned) has no newline */
     size_t start, scanned, end, capacity;
 };
 
@@ -162,6 +164,12 @@ struct client *client_open(const char *path, int wait_ms, struct client_error *e
 void client_set_timeout(struct client *client, int reply_ms)
 {
     client->reply_ms = reply_ms;
+}
+
+void client_on_event(struct client *client, client_event_fn *fn, void *context)
+{
+    client->on_event = fn;
+    client->event_context = context;
 }
 
 void client_close(struct client *client)
@@ -306,6 +314,8 @@ static json_t *recv_reply_until(struct client *client, int64_t deadline)
         json_t *message = recv_until(client, deadline);
         if (!message || !json_object_get(message, "event"))
             return message;
+        if (client->on_event)
+            client->on_event(client->event_context, message);
         if (json_array_append_new(client->events, message) < 0)
             client->closed = true;
     }

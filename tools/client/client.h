@@ -50,6 +50,10 @@ int client_call(struct client *client, const char *command, json_t *arguments, j
 int client_callf(struct client *client, const char *command, json_t **reply, struct client_error *error,
                  const char *format, ...);
 
+/* Shows `fn` each event that comes in while a call waits for its reply, before it is queued. NULL takes it away. */
+typedef void client_event_fn(void *context, const json_t *event);
+void client_on_event(struct client *client, client_event_fn *fn, void *context);
+
 /*
  * Events, in the order they came. Each returns a new reference, or NULL after `timeout_ms` or when the connection has
  * ended (client_closed tells which). client_next_event takes the oldest. The others take the oldest that matches and

@@ -7,10 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Shows a reply to people; -1 when out of memory. */
-typedef int show_fn(const json_t *reply);
-
-static int print_error(const char *command, const struct client_error *error)
+int print_error(const char *command, const struct client_error *error)
 {
     if (strcmp(error->class, CLIENT_CONNECTION) == 0)
         fprintf(stderr, "vmctl: %s\n", error->text);
@@ -25,17 +22,21 @@ static int out_of_memory(void)
     return -1;
 }
 
-/* Calls, then shows the reply raw or by `show`. Takes over `parameters`. */
-static int call_and_show(struct client *client, const struct arguments *arguments, const char *command,
-                         json_t *parameters, show_fn *show)
+int show_reply(const struct arguments *arguments, json_t *reply, show_fn *show)
+{
+    int result = arguments->json ? show_json(reply) : show(reply);
+    json_decref(reply);
+    return result < 0 ? out_of_memory() : 0;
+}
+
+int call_and_show(struct client *client, const struct arguments *arguments, const char *command, json_t *parameters,
+                  show_fn *show)
 {
     json_t *reply;
     struct client_error error;
     if (client_call(client, command, parameters, &reply, &error) < 0)
         return print_error(command, &error);
-    int result = arguments->json ? show_json(reply) : show(reply);
-    json_decref(reply);
-    return result < 0 ? out_of_memory() : 0;
+    return show_reply(arguments, reply, show);
 }
 
 static json_t *guest_parameter(const struct arguments *arguments)
@@ -412,6 +413,8 @@ const struct subcommand subcommands[] = {
     {"kill", {"GUEST"}, 0, run_kill},
     {"checkpoint", {"GUEST"}, 0, run_checkpoint},
     {"reset", {"GUEST"}, 0, run_reset},
+    {"snapshot", {"GUEST", "FILE"}, OPTION_DIFF | OPTION_COMPRESS, run_snapshot},
+    {"restore", {"FILE"}, OPTION_PAUSED | OPTION_EAGER, run_restore},
     {"stats", {"GUEST"}, 0, run_stats},
     {"translate", {"GUEST", "GPA"}, 0, run_translate},
     {"read-memory", {"GUEST", "GPA", "LENGTH"}, OPTION_RAW, run_read_memory},

@@ -14,6 +14,26 @@ static void show_children(const json_t *data)
         printf("%sg%" JSON_INTEGER_FORMAT, i ? " " : " into ", json_integer_value(child));
 }
 
+static void show_text(const char *text)
+{
+    show_guest_text(text, strlen(text));
+}
+
+/* " PATH 12 MiB of 256 MiB", " PATH", " PATH failed: WHY" */
+static void show_snapshot(const json_t *data)
+{
+    putchar(' ');
+    show_text(member_text(data, "path"));
+    const char *error = member_text(data, "error");
+    if (json_object_get(data, "of")) {
+        printf(" %s", size_words(member_number(data, "bytes")).text);
+        printf(" of %s", size_words(member_number(data, "of")).text);
+    } else if (*error) {
+        fputs(" failed: ", stdout);
+        show_text(error);
+    }
+}
+
 /* "   12.345678  g3  MARK 42". The time is the host's monotonic clock, in seconds. */
 static void show_event(const json_t *event)
 {
@@ -28,9 +48,11 @@ static void show_event(const json_t *event)
         show_children(data);
     } else if (strcmp(name, "EXITED") == 0) {
         printf(" %s", end_words(data).text);
+    } else if (json_object_get(data, "path")) {
+        show_snapshot(data);
     } else if (*reason) {
         putchar(' ');
-        show_guest_text(reason, strlen(reason));
+        show_text(reason);
     }
     putchar('\n');
 }

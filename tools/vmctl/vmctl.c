@@ -22,7 +22,9 @@ static const char about[] = "Control a running vmm through its control socket.\v
                             "  resume GUEST                   let it run on\n"
                             "  kill GUEST                     end it\n"
                             "  checkpoint GUEST               make now what reset returns it to\n"
-                            "  reset GUEST                    return it to that, or to the fork that made it\n"
+                            "  reset GUEST                    return it to that, or to its birth\n"
+                            "  snapshot GUEST FILE            save it in a file (--diff, --compress)\n"
+                            "  restore FILE                   continue from a file (--paused, --eager)\n"
                             "  stats GUEST                    its counters\n"
                             "  translate GUEST GPA            walk its page table at an address\n"
                             "  read-memory GUEST GPA LENGTH   dump its memory (--raw: the bytes themselves)\n"
@@ -35,14 +37,17 @@ static const char about[] = "Control a running vmm through its control socket.\v
                             "\n"
                             "Numbers may be decimal or 0x hexadecimal, with K, M or G for binary units.";
 
-enum { KEY_PAUSED = 256, KEY_RAW };
+enum { KEY_PAUSED = 256, KEY_RAW, KEY_DIFF, KEY_COMPRESS, KEY_EAGER };
 
 static const struct argp_option options[] = {
     {"socket", 's', "PATH", 0, "The VMM's control socket (default: $CLEAVE_SOCKET)", 0},
     {"json", 'j', NULL, 0, "Print what the VMM returns, as one line of JSON", 0},
     {"guest", 'g', "GUEST", 0, "fork: the parent (default: 0)", 1},
     {"count", 'n', "N", 0, "fork: how many children (default: 1)", 1},
-    {"paused", KEY_PAUSED, NULL, 0, "fork: do not start the children", 1},
+    {"paused", KEY_PAUSED, NULL, 0, "fork, restore: do not start what is made", 1},
+    {"diff", KEY_DIFF, NULL, 0, "snapshot: only what changed since the guest's last snapshot or restore", 1},
+    {"compress", KEY_COMPRESS, NULL, 0, "snapshot: a smaller file, read whole when it is restored", 1},
+    {"eager", KEY_EAGER, NULL, 0, "restore: read and check all of the file first", 1},
     {"raw", KEY_RAW, NULL, 0, "read-memory: write the bytes themselves", 1},
     {0},
 };
@@ -100,7 +105,10 @@ static void finish_command_line(struct argp_state *state, struct command_line *l
     if (line->arguments.options & ~subcommand->options)
         argp_error(state, "%s does not take that option", subcommand->name);
     for (unsigned i = 0; i < wanted; i++)
-        line->arguments.parameters[i] = read_number(state, subcommand->parameters[i], line->words[1 + i]);
+        if (strcmp(subcommand->parameters[i], "FILE") == 0)
+            line->arguments.file = line->words[1 + i];
+        else
+            line->arguments.parameters[i] = read_number(state, subcommand->parameters[i], line->words[1 + i]);
     if (!line->arguments.socket)
         line->arguments.socket = getenv("CLEAVE_SOCKET");
     if (!line->arguments.socket || !*line->arguments.socket)
@@ -131,6 +139,15 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case KEY_RAW:
         line->arguments.options |= OPTION_RAW;
+        return 0;
+    case KEY_DIFF:
+        line->arguments.options |= OPTION_DIFF;
+        return 0;
+    case KEY_COMPRESS:
+        line->arguments.options |= OPTION_COMPRESS;
+        return 0;
+    case KEY_EAGER:
+        line->arguments.options |= OPTION_EAGER;
         return 0;
     case ARGP_KEY_ARG:
         if (line->word_count == 1 + PARAMETERS_MAX)

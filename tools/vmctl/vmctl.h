@@ -9,7 +9,15 @@
 #include <stdint.h>
 
 /* Which options were given. */
-enum { OPTION_GUEST = 1, OPTION_COUNT = 2, OPTION_PAUSED = 4, OPTION_RAW = 8 };
+enum {
+    OPTION_GUEST = 1,
+    OPTION_COUNT = 2,
+    OPTION_PAUSED = 4,
+    OPTION_RAW = 8,
+    OPTION_DIFF = 16,
+    OPTION_COMPRESS = 32,
+    OPTION_EAGER = 64,
+};
 
 #define PARAMETERS_MAX 3
 
@@ -19,6 +27,7 @@ struct arguments {
     unsigned options;
     uint64_t guest, count;
     uint64_t parameters[PARAMETERS_MAX]; /* the subcommand's own, in its order */
+    const char *file;                    /* the one called FILE */
 };
 
 /* Prints its one line of error and returns -1, or returns 0. */
@@ -26,13 +35,29 @@ typedef int subcommand_fn(struct client *client, const struct arguments *argumen
 
 struct subcommand {
     const char *name;
-    const char *parameters[PARAMETERS_MAX]; /* all are numbers, all are required */
+    const char *parameters[PARAMETERS_MAX]; /* all are required; all are numbers but FILE */
     unsigned options;                       /* that it understands */
     subcommand_fn *run;
 };
 
 extern const struct subcommand subcommands[];
 extern const size_t subcommand_count;
+
+/* Prints why the command failed; -1. */
+int print_error(const char *command, const struct client_error *error);
+
+/* Shows a reply to people; -1 when out of memory. */
+typedef int show_fn(const json_t *reply);
+
+/* Prints the reply as JSON where that is asked for, else shows it by `show`. Takes it over. As a subcommand_fn. */
+int show_reply(const struct arguments *arguments, json_t *reply, show_fn *show);
+
+/* Calls, and does that with the reply. Takes over `parameters`. */
+int call_and_show(struct client *client, const struct arguments *arguments, const char *command, json_t *parameters,
+                  show_fn *show);
+
+/* The subcommands that save guests in files and continue them from there. */
+subcommand_fn run_snapshot, run_restore;
 
 /* Draws the guests of query-guests as a family tree. 0, or -1 when out of memory. */
 int show_tree(const json_t *guests);
