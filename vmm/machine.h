@@ -88,7 +88,7 @@ struct machine {
     struct retained retained;
     struct instant instant;
     struct saved_as saved;
-    uint64_t harvested_pages, published_pages, forks, checkpoints, resets, snapshots;
+    uint64_t harvested_pages, published_pages, ahead_pages, forks, checkpoints, resets, snapshots;
 
     struct console console; /* vCPU threads too */
     struct marks marks;     /* vCPU threads too */

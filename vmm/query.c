@@ -97,6 +97,7 @@ int host_stats(struct host *host, uint64_t guest, struct guest_stats *stats, str
         return -1;
     add(stats, "harvested_pages", machine->harvested_pages);
     add(stats, "published_pages", machine->published_pages);
+    add(stats, "published_ahead_pages", machine->ahead_pages);
     add(stats, "host_layer_bytes", layers_live_bytes(host->layers));
     add(stats, "host_table_bytes", views_table_bytes(host->views));
     return 0;
