@@ -2,6 +2,8 @@
  * Freezing: the pause that a fork and a checkpoint have in common. The guest stops, its state is saved, and what it has
  * written goes into frozen layers; then it runs on. Afterwards its view names frozen frames only and no page is dirty.
  *
+ * Where a running guest has written much, most of that is published before the pause, while it runs on.
+ *
  * Until its first freezing the root's window is its own layer, mapped shared: nothing has to be published, as
  * everything is in the layer already, but the guest must leave that window before anybody else maps the layer, or they
  * would see what it writes later. So it moves: it goes on in a fresh VM from the pool whose window maps the layer
@@ -25,7 +27,7 @@ struct freezing {
     uint64_t phase_start;
 };
 
-/* Everything that can fail for want of memory, while the guest still runs. freeze_end() must follow all the same. */
+/* Everything that can fail for want of memory, while the guest still runs; and publishing ahead. freeze_end() must follow all the same. */
 int freeze_prepare(struct freezing *freezing, struct host *host, struct machine *machine, struct failure *failure);
 
 /* The pause. A guest that was running does so again when this returns, whether it worked or not. */
