@@ -10,9 +10,11 @@
 #include "guest/lib/registers.h"
 
 #define CR4_FSGSBASE 0x10000
+#define CR4_OSXSAVE  0x40000
+#define XCR0_AVX     7     /* x87, SSE, AVX */
 #define LOST_TSC     0x100 /* beside the bits of registers.h */
 
-/* Ring 3 cannot see whether it may use WRFSBASE, so this guest looks while it is in ring 0. */
+/* Ring 3 cannot see whether it may use WRFSBASE, nor allow itself AVX, so this guest does both in ring 0. */
 const unsigned guest_options = GUEST_STAY_RING0;
 
 static bool bases_allowed(void)
@@ -21,6 +23,15 @@ static bool bases_allowed(void)
     if (cpu_level() == 0)
         __asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
     return (cr4 & CR4_FSGSBASE) != 0;
+}
+
+/* A KVM that interprets ring 0 may not know XSETBV, so this is done only where it is asked for. */
+static void allow_avx(void)
+{
+    uint64_t cr4;
+    __asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
+    __asm__ volatile("mov %0, %%cr4" : : "r"(cr4 | CR4_OSXSAVE));
+    __asm__ volatile("xsetbv" : : "a"(XCR0_AVX), "d"(0), "c"(0));
 }
 
 static void report(boot_info *info, const char *what, uint64_t value)
@@ -35,8 +46,11 @@ unsigned guest_main(boot_info *info, unsigned cpu)
 {
     (void)cpu;
     const bool allowed = bases_allowed();
+    args_check(info, "spins rounds after bases avx");
+    const bool avx = arg_number(info, "avx", 0) != 0;
+    if (avx && cpu_level() == 0)
+        allow_avx();
     drop_to_ring3();
-    args_check(info, "spins rounds after bases");
     const bool bases = arg_number(info, "bases", allowed) != 0;
     const uint64_t spins = arg_number(info, "spins", 1000000);
     const uint64_t rounds = arg_number(info, "rounds", 0);
@@ -44,9 +58,10 @@ unsigned guest_main(boot_info *info, unsigned cpu)
 
     probe_start(info, "state");
     report(info, "bases", bases);
+    const uint64_t also = (bases ? HOLD_BASES : 0) | (avx ? HOLD_YMM : 0);
     uint64_t before = read_tsc();
     while (!rounds || PROBE->counter < rounds) {
-        uint32_t lost = hold_registers(hash_mix(PROBE->counter), spins, bases);
+        uint32_t lost = hold_registers(hash_mix(PROBE->counter), spins, also);
         const uint64_t now = read_tsc();
         if (now < before)
             lost |= LOST_TSC;

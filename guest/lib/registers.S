@@ -2,12 +2,14 @@
  * hold_registers (registers.h). RCX counts down and RSP holds the stack; everything else holds a pattern. Pattern n is
  * seed + n * STEP, where n is the register's number, so a value that went to another register is noticed too.
  */
+#include "guest/lib/registers.h"
+
 #define STEP  0x0101010101010101
 #define MXCSR 0x5f80 /* masked exceptions, rounding up: not the default */
 
     .text
     .globl hold_registers
-/* On the stack: 0 seed, 8 bases, 16 scratch (16 bytes), 32 result, 40 saved MXCSR. */
+/* On the stack: 0 seed, 8 what else to hold, 16 scratch (16 bytes), 32 result, 40 saved MXCSR. */
 hold_registers:
     pushq   %rbx
     pushq   %rbp
@@ -25,7 +27,7 @@ hold_registers:
     movl    $MXCSR, 16(%rsp)
     ldmxcsr 16(%rsp)
     movabsq $STEP, %rax
-    testq   %rdx, %rdx
+    testb   $HOLD_BASES, %dl
     jz      1f
     leaq    (%rdi,%rax), %rdx
     shrq    $20, %rdx               /* a canonical address */
@@ -40,7 +42,17 @@ hold_registers:
     movq    %rdx, 24(%rsp)
     movdqu  16(%rsp), %xmm\n
     .endr
-    fninit
+    testb   $HOLD_YMM, 8(%rsp)
+    jz      13f
+    .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+    addq    %rax, %rdx
+    movq    %rdx, 16(%rsp)
+    notq    %rdx
+    movq    %rdx, 24(%rsp)
+    notq    %rdx
+    vinsertf128 $1, 16(%rsp), %ymm\n, %ymm\n
+    .endr
+13: fninit
     fildll  0(%rsp)
     movq    %rdi, %rdx
     addq    %rax, %rdx
@@ -67,11 +79,11 @@ hold_registers:
     andl    $0x401, %ecx            /* DF and CF */
     cmpl    $0x401, %ecx
     je      4f
-    orq     $0x10, 32(%rsp)
+    orq     $REGISTERS_FLAGS, 32(%rsp)
 4:  /* RBX and RAX hold the same, and each of the others its place in the row. */
     cmpq    %rbx, %rax
     je      5f
-    orq     $1, 32(%rsp)
+    orq     $REGISTERS_GENERAL, 32(%rsp)
 5:  movq    0(%rsp), %rcx
     movabsq $STEP, %rax
     addq    %rax, %rcx
@@ -79,7 +91,7 @@ hold_registers:
     addq    %rax, %rcx
     cmpq    %\r, %rcx
     je      6f
-    orq     $1, 32(%rsp)
+    orq     $REGISTERS_GENERAL, 32(%rsp)
 6:
     .endr
 
@@ -88,25 +100,40 @@ hold_registers:
     movdqu  %xmm\n, 16(%rsp)
     cmpq    %rdx, 16(%rsp)
     je      7f
-    orq     $2, 32(%rsp)
+    orq     $REGISTERS_XMM, 32(%rsp)
 7:  addq    %rax, %rdx
     cmpq    %rdx, 24(%rsp)
     je      8f
-    orq     $2, 32(%rsp)
+    orq     $REGISTERS_XMM, 32(%rsp)
 8:
     .endr
+    testb   $HOLD_YMM, 8(%rsp)
+    jz      15f
+    .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+    addq    %rax, %rdx
+    vextractf128 $1, %ymm\n, 16(%rsp)
+    movq    24(%rsp), %rbx
+    notq    %rbx
+    cmpq    %rdx, 16(%rsp)
+    jne     14f
+    cmpq    %rdx, %rbx
+    je      16f
+14: orq     $REGISTERS_YMM, 32(%rsp)
+16:
+    .endr
+    vzeroupper
 
-    fistpll 16(%rsp)
+15: fistpll 16(%rsp)
     movq    16(%rsp), %rdx
     cmpq    0(%rsp), %rdx
     je      9f
-    orq     $4, 32(%rsp)
+    orq     $REGISTERS_X87, 32(%rsp)
 9:  stmxcsr 16(%rsp)
     cmpl    $MXCSR, 16(%rsp)
     je      10f
-    orq     $8, 32(%rsp)
-10: cmpq    $0, 8(%rsp)
-    je      12f
+    orq     $REGISTERS_MXCSR, 32(%rsp)
+10: testb   $HOLD_BASES, 8(%rsp)
+    jz      12f
     movq    0(%rsp), %rdx
     addq    %rax, %rdx
     shrq    $20, %rdx
@@ -117,7 +144,7 @@ hold_registers:
     rdgsbase %rcx
     cmpq    %rdx, %rcx
     je      12f
-11: orq     $0x20, 32(%rsp)
+11: orq     $REGISTERS_BASES, 32(%rsp)
 12: ldmxcsr 40(%rsp)
     movl    32(%rsp), %eax
     addq    $56, %rsp

@@ -87,6 +87,17 @@ START_TEST(general_and_vector_registers_return_with_memory)
 }
 END_TEST
 
+/* Where this KVM runs XSETBV in ring 0 at all. */
+START_TEST(avx_registers_return_with_memory)
+{
+    struct rig rig = RIG("--memory", "8M", "--linger", "@state", "spins=200000", "after=continue", "avx=1");
+    RIG_UNTIL(rig_state_is(&rig, 0, "crashed") || rig_probe(&rig, 0).counter > 0);
+    if (rig_state_is(&rig, 0, "running"))
+        check_self(&rig, 2);
+    rig_quit(&rig);
+}
+END_TEST
+
 /* Each vCPU's own count and the sum that they keep together differ by what is under way: one at most each. */
 static uint64_t check_counts(struct rig *rig, uint64_t guest, unsigned cpus)
 {
@@ -206,6 +217,7 @@ int main(void)
     tcase_add_test(tests, system_registers_and_ports_return_with_memory);
     tcase_add_test(tests, xcr0_returns_with_memory);
     tcase_add_test(tests, general_and_vector_registers_return_with_memory);
+    tcase_add_test(tests, avx_registers_return_with_memory);
     tcase_add_test(tests, all_vcpus_return_to_one_instant);
     tcase_add_test(tests, child_of_a_fork_by_port_reads_its_index_again);
     tcase_add_test(tests, console_and_marks_are_the_hosts_record_and_stay);
