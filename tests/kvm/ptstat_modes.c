@@ -2,152 +2,7 @@
  * ptstat as its users and scripts see it: the JSON object with its names and shape, one line for each error, and no
  * trace left behind. Says nothing about how long anything takes.
  */
-#include "tools/client/client.h"
-#include "tools/client/vmm_process.h"
-
-#include <check.h>
-#include <jansson.h>
-#include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#define MAX_WORDS    16
-#define TIME_LIMIT_S 120
-#define EXIT_RUNTIME 1
-#define EXIT_USAGE   2
-#define SMALL        "--resident", "8M", "--dirty", "256K"
-#define SMALL_MEMORY (UINT64_C(40) << 20)
-#define PTSTAT(...)  run_ptstat((const char *const[]){__VA_ARGS__, NULL})
-
-struct outcome {
-    int status; /* exit status, or 128 + the signal */
-    char *output;
-    char *errors;
-};
-
-static char *read_all(FILE *file)
-{
-    char *text = NULL;
-    size_t size = 0;
-
-    rewind(file);
-    if (getdelim(&text, &size, '\0', file) < 0 && text)
-        text[0] = '\0';
-    fclose(file);
-    ck_assert_ptr_nonnull(text);
-    return text;
-}
-
-/* Runs the built ptstat with these words and keeps what it says. */
-static struct outcome run_ptstat(const char *const words[])
-{
-    FILE *output = tmpfile(), *errors = tmpfile();
-    char *argv[MAX_WORDS + 2] = {NULL};
-    char path[PATH_MAX];
-    int status;
-    pid_t child;
-
-    vmm_build_path(path, sizeof(path), "tools/ptstat");
-    argv[0] = path;
-    for (size_t i = 0; words[i]; i++) {
-        ck_assert_uint_lt(i, MAX_WORDS);
-        argv[i + 1] = (char *)words[i];
-    }
-    ck_assert(output && errors);
-    child = fork();
-    ck_assert_int_ge(child, 0);
-    if (child == 0) {
-        dup2(fileno(output), STDOUT_FILENO);
-        dup2(fileno(errors), STDERR_FILENO);
-        execv(path, argv);
-        _exit(127);
-    }
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    return (struct outcome){
-        .status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
-        .output = read_all(output),
-        .errors = read_all(errors),
-    };
-}
-
-static void outcome_free(struct outcome *outcome)
-{
-    free(outcome->output);
-    free(outcome->errors);
-}
-
-/* Ends with `status`, prints nothing but one line on stderr, and that line has `word` in it. */
-static void check_refusal(struct outcome outcome, int status, const char *word)
-{
-    const size_t length = strlen(outcome.errors);
-
-    ck_assert_msg(outcome.status == status, "exit status %d, want %d: %s", outcome.status, status, outcome.errors);
-    ck_assert_str_eq(outcome.output, "");
-    ck_assert_msg(!strncmp(outcome.errors, "ptstat: ", 8), "no 'ptstat: ' in: %s", outcome.errors);
-    ck_assert_msg(length && strchr(outcome.errors, '\n') == outcome.errors + length - 1, "not one line: %s",
-                  outcome.errors);
-    ck_assert_msg(strstr(outcome.errors, word) != NULL, "no '%s' in: %s", word, outcome.errors);
-    outcome_free(&outcome);
-}
-
-static json_int_t integer(const json_t *object, const char *key)
-{
-    const json_t *value = json_object_get(object, key);
-
-    ck_assert_msg(json_is_integer(value), "'%s' is no integer", key);
-    return json_integer_value(value);
-}
-
-/* One figure: nanoseconds, this many, and percentiles that never fall. */
-static void check_figure(const json_t *figures, const char *name, json_int_t count)
-{
-    static const char *const rising[] = {"min", "p50", "p90", "p99", "max"};
-    const json_t *figure = json_object_get(figures, name);
-    json_int_t last = 1;
-
-    ck_assert_msg(json_is_object(figure), "no figure '%s'", name);
-    ck_assert_uint_eq(json_object_size(figure), 7);
-    ck_assert_str_eq(json_string_value(json_object_get(figure, "unit")), "ns");
-    ck_assert_int_eq(integer(figure, "count"), count);
-    for (size_t i = 0; i < 5; i++) {
-        const json_int_t value = integer(figure, rising[i]);
-
-        ck_assert_msg(value >= last, "%s: %s falls", name, rising[i]);
-        last = value;
-    }
-}
-
-static void check_environment(const json_t *environment, uint64_t memory, uint64_t resident, uint64_t dirty)
-{
-    static const char *const texts[] = {"kernel", "cpu", "kvm"};
-
-    ck_assert_uint_eq(json_object_size(environment), 7);
-    for (size_t i = 0; i < 3; i++)
-        ck_assert_msg(json_string_length(json_object_get(environment, texts[i])) > 0, "no '%s'", texts[i]);
-    ck_assert_int_eq(integer(environment, "page_size"), 4096);
-    ck_assert_uint_eq((uint64_t)integer(environment, "memory_bytes"), memory);
-    ck_assert_uint_eq((uint64_t)integer(environment, "resident_bytes"), resident);
-    ck_assert_uint_eq((uint64_t)integer(environment, "dirty_bytes"), dirty);
-}
-
-/* The report of a run that must have worked, with its four members; the caller frees it. */
-static json_t *report_of(struct outcome outcome, const char *mode)
-{
-    json_error_t error;
-    json_t *report;
-
-    ck_assert_msg(outcome.status == 0, "exit status %d: %s", outcome.status, outcome.errors);
-    ck_assert_str_eq(outcome.errors, "");
-    report = json_loads(outcome.output, JSON_REJECT_DUPLICATES, &error);
-    ck_assert_msg(report != NULL, "not JSON: %s", outcome.output);
-    ck_assert_uint_eq(json_object_size(report), 4);
-    ck_assert_str_eq(json_string_value(json_object_get(report, "mode")), mode);
-    outcome_free(&outcome);
-    return report;
-}
+#include "tests/kvm/ptstat_common.h"
 
 /* `starts`: how many VMMs were measured; `firsts`: how many of them had never been forked. */
 static void check_fork_report(const json_t *report, json_int_t rounds, json_int_t starts, json_int_t firsts)
@@ -301,6 +156,55 @@ START_TEST(reset_of_a_running_vmm_leaves_it_running)
 }
 END_TEST
 
+/* Every row of a figure "NAME_N" is about N children, from none to as many as asked for, beside its own baseline. */
+static void check_levels(const json_t *report, const unsigned *levels, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        char name[32];
+
+        snprintf(name, sizeof(name), "fork_at_%u", levels[i]);
+        check_figure(json_object_get(report, "figures"), name, 5);
+        snprintf(name, sizeof(name), "fork2_at_%u", levels[i]);
+        check_figure(json_object_get(report, "baselines"), name, 5);
+    }
+}
+
+START_TEST(density_reports_bytes_and_forks_at_each_number_of_children)
+{
+    static const unsigned levels[] = {0, 1, 2, 5, 7};
+    json_t *report = report_of(PTSTAT("density", "--json", "-n", "7", SMALL), "density");
+    const json_t *figures = json_object_get(report, "figures"), *baselines = json_object_get(report, "baselines");
+    const json_int_t dirty = 256 << 10;
+
+    check_environment(json_object_get(report, "environment"), SMALL_MEMORY, 8 << 20, (uint64_t)dirty);
+    check_levels(report, levels, 5);
+    ck_assert_ptr_null(json_object_get(figures, "fork_at_10"));
+    check_figure_in(figures, "bytes_per_child", "bytes", 7);
+    check_figure_in(baselines, "fork2_bytes_per_child", "bytes", 7);
+    /* A child has written its dirty set, so it takes that much; and far less than the resident set that it shares. */
+    ck_assert_int_ge(integer(json_object_get(figures, "bytes_per_child"), "p50"), dirty);
+    ck_assert_int_lt(integer(json_object_get(figures, "bytes_per_child"), "p50"), 8 << 20);
+    ck_assert_int_ge(integer(json_object_get(baselines, "fork2_bytes_per_child"), "min"), dirty);
+    ck_assert_int_lt(integer(json_object_get(baselines, "fork2_bytes_per_child"), "max"), 8 << 20);
+    json_decref(report);
+}
+END_TEST
+
+START_TEST(scattered_writes_take_as_much_memory)
+{
+    json_t *report = report_of(PTSTAT("density", "--json", "-n", "3", "--scatter", SMALL), "density");
+    const json_int_t dirty = 256 << 10;
+
+    ck_assert_int_ge(integer(json_object_get(json_object_get(report, "figures"), "bytes_per_child"), "p50"), dirty);
+    ck_assert_int_ge(integer(json_object_get(json_object_get(report, "baselines"), "fork2_bytes_per_child"), "min"),
+                     dirty);
+    json_decref(report);
+    report = report_of(PTSTAT("fault", "--json", "-n", "2", "--scatter", SMALL), "fault");
+    check_figure(json_object_get(report, "figures"), "cow_fault", 2);
+    json_decref(report);
+}
+END_TEST
+
 START_TEST(table_names_the_environment_and_every_figure)
 {
     static const char *const words[] = {
@@ -351,6 +255,7 @@ START_TEST(what_cannot_be_measured_is_one_line_and_exits_with_1)
     check_refusal(PTSTAT("fork", "--socket", "/nowhere/socket"), EXIT_RUNTIME, "/nowhere/socket");
     check_refusal(PTSTAT("fork", "--guest", "/nowhere/guest", SMALL), EXIT_RUNTIME, "/nowhere/guest");
     check_refusal(PTSTAT("fork", "--resident", "1024G"), EXIT_RUNTIME, "1024 GiB");
+    check_refusal(PTSTAT("density", "-n", "1000000", SMALL), EXIT_RUNTIME, "1000000 children");
     /* The guest itself refuses this, for it needs room beside its resident set. */
     check_refusal(PTSTAT("fork", "--memory", "16M", "--resident", "15M"), EXIT_RUNTIME, "resident");
 }
@@ -365,6 +270,7 @@ START_TEST(help_lists_the_modes_that_exist)
     ck_assert_ptr_nonnull(strstr(outcome.output, "\n  fault "));
     ck_assert_ptr_nonnull(strstr(outcome.output, "\n  snapshot "));
     ck_assert_ptr_nonnull(strstr(outcome.output, "\n  reset "));
+    ck_assert_ptr_nonnull(strstr(outcome.output, "\n  density "));
     ck_assert_ptr_null(strstr(outcome.output, "restore"));
     outcome_free(&outcome);
 }
@@ -387,6 +293,8 @@ int main(void)
     tcase_add_test(modes, snapshot_reports_checkpoints);
     tcase_add_test(modes, reset_reports_both_sides);
     tcase_add_test(modes, reset_of_a_running_vmm_leaves_it_running);
+    tcase_add_test(modes, density_reports_bytes_and_forks_at_each_number_of_children);
+    tcase_add_test(modes, scattered_writes_take_as_much_memory);
     tcase_add_test(modes, table_names_the_environment_and_every_figure);
     tcase_add_test(errors, usage_errors_are_one_line_and_exit_with_2);
     tcase_add_test(errors, what_cannot_be_measured_is_one_line_and_exits_with_1);

@@ -17,7 +17,7 @@
 #define DEFAULT_RESIDENT (256 * MIB)
 #define MEMORY_BESIDES   (32 * MIB) /* for the guest itself, beside its resident set */
 
-enum { KEY_SOCKET = 0x100, KEY_GUEST, KEY_MEMORY, KEY_DIRTY, KEY_RESIDENT, KEY_JSON };
+enum { KEY_SOCKET = 0x100, KEY_GUEST, KEY_MEMORY, KEY_DIRTY, KEY_RESIDENT, KEY_SCATTER, KEY_JSON };
 
 static const struct argp_option options[] = {
     {"socket", KEY_SOCKET, "PATH", 0, "Measure guest 0 of the VMM that listens at PATH", 0},
@@ -27,6 +27,7 @@ static const struct argp_option options[] = {
     {"resident", KEY_RESIDENT, "SIZE", 0, "Memory that the guest keeps resident (256M)", 0},
     {"dirty", KEY_DIRTY, "SIZE", 0,
      "Memory that the guest writes again between rounds (by mode: 1M, reset 64K, fault 16M)", 0},
+    {"scatter", KEY_SCATTER, NULL, 0, "Have it write pages that lie apart, evenly spread over the resident ones", 0},
     {"json", KEY_JSON, NULL, 0, "Print one JSON object instead of the table", 0},
     {0},
 };
@@ -34,7 +35,7 @@ static const struct argp_option options[] = {
 const char *argp_program_version = "ptstat " CLEAVE_VERSION;
 
 /* Modes that are planned and named in the documentation of the whole project, so that a wish for one gets an answer. */
-static const char *const later_modes[] = {"restore", "density", "tables"};
+static const char *const later_modes[] = {"restore", "tables"};
 
 static void set_mode(struct arguments *arguments, const char *name)
 {
@@ -121,6 +122,9 @@ static error_t parse(int key, char *value, struct argp_state *state)
         return 0;
     case KEY_DIRTY:
         arguments->dirty = size_argument("--dirty", value);
+        return 0;
+    case KEY_SCATTER:
+        arguments->scatter = true;
         return 0;
     case KEY_JSON:
         arguments->json = true;

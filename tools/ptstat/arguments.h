@@ -12,6 +12,7 @@ struct arguments {
     uint64_t memory;    /* bytes of RAM of the VMMs ptstat starts */
     uint64_t resident;  /* bytes the workload keeps resident */
     uint64_t dirty;     /* bytes it writes again between rounds */
+    bool scatter;       /* those bytes are spread evenly over the resident ones */
     unsigned rounds;
     bool json;
 };

@@ -69,8 +69,9 @@ static void make_info(uint8_t *ram, uint64_t size, const struct workload *worklo
     char text[WORKLOAD_ARGUMENTS * WORKLOAD_ARGUMENT];
 
     memcpy(info.magic, BOOT_INFO_MAGIC, sizeof(info.magic));
-    info.args_length = (uint32_t)snprintf(text, sizeof(text), "%s %s %s %s", workload->text[0], workload->text[1],
-                                          workload->text[2], workload->text[3]);
+    for (unsigned i = 0; i < workload->count; i++)
+        info.args_length += (uint32_t)snprintf(text + info.args_length, sizeof(text) - info.args_length, "%s%s",
+                                               i ? " " : "", workload->text[i]);
     memcpy(ram + INFO_AT, &info, sizeof(info));
     memcpy(ram + INFO_AT + sizeof(info), text, info.args_length + 1);
 }

@@ -69,7 +69,10 @@ struct bare *bare_start(const struct arguments *arguments, uint64_t period_us)
     bare->memory = memfd_create("ptstat-bare", MFD_CLOEXEC);
     if (bare->memory < 0 || ftruncate(bare->memory, (off_t)bare->size))
         bare_failed("cannot make guest RAM");
-    workload_arguments(&workload, arguments->resident, &(struct workload_rounds){arguments->dirty, period_us, false});
+    workload_arguments(&workload, &(struct workload_rounds){.resident = arguments->resident,
+                                                            .dirty = arguments->dirty,
+                                                            .period_us = period_us,
+                                                            .scatter = arguments->scatter});
     run_to_ready(bare, image, &workload);
     close(image);
     return bare;

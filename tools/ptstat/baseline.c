@@ -1,101 +1,24 @@
-/*
- * See baseline.h. The holder reads one-byte commands from a socket and answers each with the time it took, a uint64_t.
- * It ends when the socket does.
- */
+/* See baseline.h. */
 #include "tools/ptstat/baseline.h"
+#include "tools/ptstat/arguments.h"
 #include "tools/ptstat/bytes.h"
+#include "tools/ptstat/holder.h"
 #include "tools/ptstat/terminal.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/sysinfo.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define COMMAND_FORK 'f'
-#define COMMAND_COPY 'c'
-#define FAILED       UINT64_MAX /* the answer where a command did not work, or the memory could not be had */
-
 struct baseline {
     int socket;
     pid_t holder;
 };
-
-struct memory {
-    unsigned char *bytes;
-    size_t resident;
-    size_t dirty;
-};
-
-static unsigned char *small_pages(size_t length)
-{
-    unsigned char *memory = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    if (memory == MAP_FAILED)
-        return NULL;
-    madvise(memory, length, MADV_NOHUGEPAGE); /* fails only on kernels without huge pages, where it is not needed */
-    return memory;
-}
-
-static void write_pages(const struct memory *memory, size_t length)
-{
-    static unsigned char value;
-
-    value++;
-    for (size_t at = 0; at < length; at += PAGE_BYTES)
-        memory->bytes[at] = value;
-}
-
-static uint64_t time_fork(const struct memory *memory)
-{
-    uint64_t start, end;
-    pid_t child;
-
-    write_pages(memory, memory->dirty);
-    start = now_ns();
-    child = fork();
-    if (child == 0)
-        _exit(0);
-    end = now_ns();
-    if (child < 0)
-        return FAILED;
-    while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
-        ;
-    return end - start;
-}
-
-static uint64_t time_copy(const struct memory *memory)
-{
-    unsigned char *copy = small_pages(memory->resident);
-    uint64_t start, end;
-
-    if (!copy)
-        return FAILED;
-    start = now_ns();
-    memcpy(copy, memory->bytes, memory->resident);
-    end = now_ns();
-    munmap(copy, memory->resident);
-    return end - start;
-}
-
-__attribute__((noreturn)) static void hold(int socket, uint64_t resident, uint64_t dirty)
-{
-    struct memory memory = {.bytes = small_pages(resident), .resident = resident, .dirty = dirty};
-    uint64_t answer = memory.bytes ? 0 : FAILED;
-    char command;
-
-    if (memory.bytes)
-        write_pages(&memory, resident);
-    while (send(socket, &answer, sizeof(answer), MSG_NOSIGNAL) == sizeof(answer) && memory.bytes &&
-           recv(socket, &command, 1, 0) == 1)
-        answer = command == COMMAND_FORK ? time_fork(&memory) : time_copy(&memory);
-    _exit(0);
-}
 
 static uint64_t answer_of(struct baseline *baseline, const char *what)
 {
@@ -103,7 +26,7 @@ static uint64_t answer_of(struct baseline *baseline, const char *what)
 
     if (recv(baseline->socket, &answer, sizeof(answer), MSG_WAITALL) != sizeof(answer))
         die(EXIT_RUNTIME, "the baseline process ended while ptstat waited for its %s", what);
-    if (answer == FAILED)
+    if (answer == HOLDER_FAILED)
         die(EXIT_RUNTIME, "the baseline process has not enough memory for its %s", what);
     return answer;
 }
@@ -121,13 +44,14 @@ static void check_memory(uint64_t resident)
         bytes_text(needed, resident));
 }
 
-struct baseline *baseline_start(uint64_t resident, uint64_t dirty)
+struct baseline *baseline_start(const struct arguments *arguments)
 {
+    const struct holder_memory memory = {arguments->resident, arguments->dirty, arguments->scatter};
     struct baseline *baseline = malloc(sizeof(*baseline));
     pid_t parent = getpid();
     int ends[2];
 
-    check_memory(resident);
+    check_memory(arguments->resident);
     if (!baseline)
         die(EXIT_RUNTIME, "out of memory");
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
@@ -140,7 +64,7 @@ struct baseline *baseline_start(uint64_t resident, uint64_t dirty)
         if (getppid() != parent)
             _exit(0);
         close(ends[0]);
-        hold(ends[1], resident, dirty);
+        hold(ends[1], &memory);
     }
     close(ends[1]);
     baseline->socket = ends[0];
@@ -157,12 +81,22 @@ static uint64_t command(struct baseline *baseline, char letter, const char *what
 
 uint64_t baseline_fork(struct baseline *baseline)
 {
-    return command(baseline, COMMAND_FORK, "fork(2)");
+    return command(baseline, HOLDER_FORK, "fork(2)");
 }
 
 uint64_t baseline_copy(struct baseline *baseline)
 {
-    return command(baseline, COMMAND_COPY, "full copy");
+    return command(baseline, HOLDER_COPY, "full copy");
+}
+
+void baseline_add(struct baseline *baseline)
+{
+    command(baseline, HOLDER_ADD, "child");
+}
+
+uint64_t baseline_weigh(struct baseline *baseline)
+{
+    return command(baseline, HOLDER_WEIGH, "child's memory");
 }
 
 void baseline_end(struct baseline *baseline)

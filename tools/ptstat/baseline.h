@@ -7,17 +7,23 @@
 
 #include <stdint.h>
 
+struct arguments;
 struct baseline;
 
-/* Starts the holder: `resident` bytes of private anonymous memory in 4 KiB pages, every page written. Exits on failure.
+/* Starts the holder: the resident set in private anonymous memory in 4 KiB pages, every page written. Exits on failure.
  */
-struct baseline *baseline_start(uint64_t resident, uint64_t dirty);
+struct baseline *baseline_start(const struct arguments *arguments);
 
-/* Writes `dirty` bytes again, then forks; returns the time of the fork(2) call in ns. */
+/* Writes the dirty set again, then forks; returns the time of the fork(2) call in ns. */
 uint64_t baseline_fork(struct baseline *baseline);
 
 /* Copies all the memory into fresh pages of 4 KiB; returns the time in ns. */
 uint64_t baseline_copy(struct baseline *baseline);
+
+/* Forks a child that writes the dirty set and stays until the end; and the memory, in bytes, that the newest such child
+ * has alone, its page tables included. */
+void baseline_add(struct baseline *baseline);
+uint64_t baseline_weigh(struct baseline *baseline);
 
 void baseline_end(struct baseline *baseline);
 

@@ -2,6 +2,7 @@
 #ifndef PTSTAT_ENVIRONMENT_H
 #define PTSTAT_ENVIRONMENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct environment {
@@ -11,7 +12,8 @@ struct environment {
     uint64_t page_size;
     uint64_t memory;   /* bytes of guest RAM */
     uint64_t resident; /* bytes */
-    uint64_t dirty;    /* bytes written again between rounds */
+    uint64_t dirty;    /* bytes written again between rounds, */
+    bool scattered;    /* in pages that lie apart */
 };
 
 /* Fills in what the host tells: kernel, cpu, kvm and page_size. */

@@ -12,6 +12,8 @@ const struct mode modes[] = {
     {"reset", "a guest's way back to a checkpoint, and what the kernel alone needs for it", UINT64_C(64) << 10,
      mode_reset},
     {"fault", "a child's copy-on-write fault, and the same under bare KVM", UINT64_C(16) << 20, mode_fault},
+    {"density", "what each further child takes, and forks beside so many (-n: how many)", UINT64_C(1) << 20,
+     mode_density},
     {0},
 };
 
@@ -27,6 +29,7 @@ int main(int argc, char **argv)
     report.environment.memory = arguments.memory;
     report.environment.resident = arguments.resident;
     report.environment.dirty = arguments.dirty;
+    report.environment.scattered = arguments.scatter;
     arguments.mode->run(&arguments, &report);
     progress_clear();
     if (arguments.json)

@@ -30,9 +30,9 @@ void mode_fault(const struct arguments *arguments, struct report *report)
     struct bare *bare;
 
     progress("fault: starting the guests");
-    session = session_open(arguments, PERIOD_US, false);
+    session = session_open(arguments, &(struct session_needs){.period_us = PERIOD_US});
     report->environment.memory = session_memory(session);
-    session_pause(session);
+    session_pause(session, 0);
     bare = bare_start(arguments, PERIOD_US);
     for (unsigned round = 0; round < arguments->rounds; round++) {
         progress("fault: round %u of %u", round + 1, arguments->rounds);

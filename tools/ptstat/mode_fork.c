@@ -33,14 +33,14 @@ void mode_fork(const struct arguments *arguments, struct report *report)
 {
     const unsigned wanted_runs = arguments->socket ? 1 : MAX_RUNS;
     const unsigned runs = arguments->rounds < wanted_runs ? arguments->rounds : wanted_runs;
-    struct baseline *baseline = baseline_start(arguments->resident, arguments->dirty);
+    struct baseline *baseline = baseline_start(arguments);
     unsigned round = 0;
 
     for (unsigned run = 1; run <= runs; run++) {
         struct session *session;
 
         progress("fork: starting guest %u of %u", run, runs);
-        session = session_open(arguments, session_period(arguments->dirty), false);
+        session = session_open(arguments, &(struct session_needs){.period_us = session_period(arguments->dirty)});
         report->environment.memory = session_memory(session);
         for (; round < (uint64_t)arguments->rounds * run / runs; round++) {
             progress("fork: round %u of %u", round + 1, arguments->rounds);

@@ -23,7 +23,7 @@
  */
 static void make_checkpoint(struct session *session, uint64_t period_us)
 {
-    session_pause(session);
+    session_pause(session, 0);
     session_checkpoint(session);
     session_resume(session);
     sleep_us(period_us);
@@ -35,7 +35,7 @@ static uint64_t measure_reset(struct session *session, uint64_t pages)
     struct reset_times times;
     uint64_t start;
 
-    session_pause(session);
+    session_pause(session, 0);
     session_reset(session, &times);
     if (times.dropped_pages < pages)
         die(EXIT_RUNTIME, "a reset dropped %u pages only: has the guest written its dirty set?",
@@ -64,7 +64,7 @@ void mode_reset(const struct arguments *arguments, struct report *report)
     struct bare_reset *bare_reset;
 
     progress("reset: starting the guests");
-    session = session_open(arguments, period_us, true);
+    session = session_open(arguments, &(struct session_needs){.period_us = period_us, .marks = true});
     report->environment.memory = session_memory(session);
     bare = bare_start(arguments, period_us);
     bare_reset = bare_reset_start(bare);

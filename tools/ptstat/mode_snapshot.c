@@ -9,11 +9,11 @@
 
 void mode_snapshot(const struct arguments *arguments, struct report *report)
 {
-    struct baseline *baseline = baseline_start(arguments->resident, arguments->dirty);
+    struct baseline *baseline = baseline_start(arguments);
     struct session *session;
 
     progress("snapshot: starting the guest");
-    session = session_open(arguments, session_period(arguments->dirty), false);
+    session = session_open(arguments, &(struct session_needs){.period_us = session_period(arguments->dirty)});
     report->environment.memory = session_memory(session);
     session_checkpoint(session); /* a guest's first one moves it to another VM, as a first fork does */
     for (unsigned round = 0; round < arguments->rounds; round++) {

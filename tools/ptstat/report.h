@@ -7,11 +7,16 @@
 
 #include <stdio.h>
 
-#define REPORT_FIGURES 8
+#define REPORT_FIGURES 24
+#define REPORT_NAME    40
+
+enum unit { UNIT_NS, UNIT_BYTES };
 
 struct figure {
-    const char *name;
-    struct samples samples; /* nanoseconds */
+    char name[REPORT_NAME];
+    char beside[REPORT_NAME]; /* the baseline that the table's ratio is to; empty: the first of the same unit */
+    enum unit unit;
+    struct samples samples;
 };
 
 struct figure_list {
@@ -23,13 +28,20 @@ struct report {
     const char *mode;
     struct environment environment;
     struct figure_list figures;
-    struct figure_list baselines; /* the table's ratios are to the p50 of the first one */
+    struct figure_list baselines;
 };
 
-/* Adds a sample to the figure `name`, a string that outlives the list. Out of memory ends the program. */
+/* Adds a sample to the figure `name`. Out of memory ends the program. */
 void figure_add(struct figure_list *list, const char *name, uint64_t ns);
+void figure_add_bytes(struct figure_list *list, const char *name, uint64_t bytes);
 
-/* The table of a run, with its environment; times in microseconds. */
+/* Has the table show the ratio of the figure `name`, which has a sample, to another one, in whichever list that is. */
+void figure_compare(struct figure_list *list, const char *name, const char *beside);
+
+/* NULL where there is none. */
+struct figure *figure_find(struct figure_list *list, const char *name);
+
+/* The table of a run, with its environment; times in microseconds, sizes in KiB. */
 void report_print_table(struct report *report, FILE *to);
 
 /* The one object that ptstat(1) describes, on one line. */

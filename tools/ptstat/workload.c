@@ -4,17 +4,32 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-void workload_arguments(struct workload *workload, uint64_t resident, const struct workload_rounds *rounds)
+__attribute__((format(printf, 2, 3))) static void add(struct workload *workload, const char *format, ...)
 {
-    snprintf(workload->text[0], WORKLOAD_ARGUMENT, "resident=%" PRIu64, resident);
-    snprintf(workload->text[1], WORKLOAD_ARGUMENT, "dirty=%" PRIu64, rounds->dirty);
-    snprintf(workload->text[2], WORKLOAD_ARGUMENT, "period_us=%" PRIu64, rounds->period_us);
-    snprintf(workload->text[3], WORKLOAD_ARGUMENT, "marks=%d", rounds->marks);
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(workload->text[workload->count++], WORKLOAD_ARGUMENT, format, arguments);
+    va_end(arguments);
+}
+
+void workload_arguments(struct workload *workload, const struct workload_rounds *rounds)
+{
+    workload->count = 0;
+    add(workload, "resident=%" PRIu64, rounds->resident);
+    add(workload, "dirty=%" PRIu64, rounds->dirty);
+    add(workload, "period_us=%" PRIu64, rounds->period_us);
+    add(workload, "marks=%d", rounds->marks);
+    if (rounds->scatter)
+        add(workload, "scatter=1");
+    if (rounds->stay)
+        add(workload, "stay=1");
 }
 
 int workload_file(char *path, size_t size)

@@ -2,7 +2,7 @@
  * The guest that ptstat measures, unless --guest names another: its bytes, the arguments it understands and the marks
  * that it makes. It touches `resident` bytes, marks WORKLOAD_READY, then writes the same `dirty` bytes every period and
  * may mark WORKLOAD_ROUND each time. A fork of it finds its generation changed, marks WORKLOAD_OUTPUT at once, writes
- * those bytes, marks WORKLOAD_PAID and exits.
+ * those bytes, marks WORKLOAD_PAID and exits, or stays.
  */
 #ifndef PTSTAT_WORKLOAD_H
 #define PTSTAT_WORKLOAD_H
@@ -18,22 +18,27 @@
 
 extern const unsigned char workload_start[], workload_end[];
 
-#define WORKLOAD_ARGUMENTS 4 /* resident=, dirty=, period_us=, marks= */
+#define WORKLOAD_ARGUMENTS 6
 #define WORKLOAD_ARGUMENT  40
 
-/* The guest's arguments, in bytes and microseconds. */
+/* What a workload does, in bytes and microseconds. */
+struct workload_rounds {
+    uint64_t resident; /* kept resident */
+    uint64_t dirty;    /* written every period */
+    uint64_t period_us;
+    bool scatter; /* what is written lies apart, spread evenly over what is resident */
+    bool marks;   /* each round is marked */
+    bool stay;    /* a fork goes on with rounds of its own, where it would exit */
+};
+
+/* The same as the guest's arguments: resident=, dirty=, period_us=, marks=, and scatter=1, stay=1 only where they are
+ * wanted, so that a guest of somebody's own need not know them. */
 struct workload {
     char text[WORKLOAD_ARGUMENTS][WORKLOAD_ARGUMENT];
+    unsigned count;
 };
 
-/* What a workload does every period. */
-struct workload_rounds {
-    uint64_t dirty; /* bytes written */
-    uint64_t period_us;
-    bool marks; /* each is marked */
-};
-
-void workload_arguments(struct workload *workload, uint64_t resident, const struct workload_rounds *rounds);
+void workload_arguments(struct workload *workload, const struct workload_rounds *rounds);
 
 /* Writes the guest to a memfd whose path other programs can open while this one runs. Returns the descriptor. */
 int workload_file(char *path, size_t size);
