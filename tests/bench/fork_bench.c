@@ -29,27 +29,26 @@ int main(int argc, char **argv)
 {
     const struct operation copy = {.name = "fork2_per_page", .units = LEAVES, .floor = FLOOR_COPY, .counts = true};
     uint64_t quickest = UINT64_MAX, floor = UINT64_MAX;
-    struct pt_config config;
-    struct world world;
+    struct floors floors;
     unsigned char *memory = mmap(NULL, GIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (memory == MAP_FAILED)
         give_up("1 GiB of memory", "there is not enough");
     madvise(memory, GIB, MADV_NOHUGEPAGE);
-    world_start(&world, &config);
+    floors_start(&floors);
     for (unsigned i = 0; i < FORKS; i++) {
         for (uint64_t at = 0; at < GIB; at += PAGE) /* what the last fork write-protected is writable again */
             memory[at] = (unsigned char)i;
 
         const uint64_t ns = time_fork();
-        const uint64_t floor_ns = time_floor(&world, &copy, true);
+        const uint64_t floor_ns = time_floor(&floors, &copy, true);
 
         quickest = ns < quickest ? ns : quickest;
         floor = floor_ns < floor ? floor_ns : floor;
     }
     bench_report(argc > 1 ? argv[1] : NULL, copy.name, "host", (double)quickest / (double)LEAVES,
                  (double)floor / (double)LEAVES);
-    world_end(&world);
+    floors_end(&floors);
     munmap(memory, GIB);
     return 0;
 }

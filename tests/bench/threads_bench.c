@@ -20,6 +20,7 @@
 #define CHECK(call) check_status(call, #call)
 
 static struct world world;
+static struct floors floors;
 static pthread_barrier_t barrier;
 
 /* When each thread began and ended its work. */
@@ -145,7 +146,7 @@ static void time_lookups(uint64_t stride, const char *name, const char *path)
         start = now_ns();
         for (uint64_t i = 0; i < LOOKUPS; i++) {
             urcu_qsbr_read_lock();
-            (void)((volatile uint64_t *)world.floor)[i];
+            (void)((volatile uint64_t *)floors.entries)[i];
             urcu_qsbr_read_unlock();
         }
         floor = now_ns() - start < floor ? now_ns() - start : floor;
@@ -177,7 +178,8 @@ int main(int argc, char **argv)
     struct pt_config config;
 
     urcu_qsbr_register_thread();
-    world_start(&world, &config);
+    world_start(&world, GIB, GIB, &config);
+    floors_start(&floors);
     config.read_begin = read_begin;
     config.read_end = read_end;
     config.quiesce = quiesce;
@@ -188,6 +190,7 @@ int main(int argc, char **argv)
         compare_threads(processors < MOST_THREADS ? (unsigned)processors : MOST_THREADS, path);
     compare_lookups(path);
     ept_destroy(&world.pt);
+    floors_end(&floors);
     world_end(&world);
     urcu_qsbr_unregister_thread();
     return 0;

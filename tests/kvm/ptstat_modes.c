@@ -205,6 +205,25 @@ START_TEST(scattered_writes_take_as_much_memory)
 }
 END_TEST
 
+START_TEST(tables_reports_the_library)
+{
+    static const char *const names[] = {"share_from", "copy_from", "unshare_one", "map",
+                                        "query",      "protect",   "harvest",     "unmap"};
+    json_t *report = report_of(PTSTAT("tables", "--json", "-n", "3", SMALL), "tables");
+    const json_t *figures = json_object_get(report, "figures");
+    const json_t *baselines = json_object_get(report, "baselines");
+
+    check_environment(json_object_get(report, "environment"), SMALL_MEMORY, 8 << 20, 256 << 10);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        check_figure(figures, names[i], 3);
+    ck_assert_uint_eq(json_object_size(figures), sizeof(names) / sizeof(names[0]));
+    check_figure(baselines, "fork2", 3);
+    check_figure(baselines, "full_copy", 3);
+    ck_assert_uint_eq(json_object_size(baselines), 2);
+    json_decref(report);
+}
+END_TEST
+
 START_TEST(table_names_the_environment_and_every_figure)
 {
     static const char *const words[] = {
@@ -271,6 +290,7 @@ START_TEST(help_lists_the_modes_that_exist)
     ck_assert_ptr_nonnull(strstr(outcome.output, "\n  snapshot "));
     ck_assert_ptr_nonnull(strstr(outcome.output, "\n  reset "));
     ck_assert_ptr_nonnull(strstr(outcome.output, "\n  density "));
+    ck_assert_ptr_nonnull(strstr(outcome.output, "\n  tables "));
     ck_assert_ptr_null(strstr(outcome.output, "restore"));
     outcome_free(&outcome);
 }
@@ -295,6 +315,7 @@ int main(void)
     tcase_add_test(modes, reset_of_a_running_vmm_leaves_it_running);
     tcase_add_test(modes, density_reports_bytes_and_forks_at_each_number_of_children);
     tcase_add_test(modes, scattered_writes_take_as_much_memory);
+    tcase_add_test(modes, tables_reports_the_library);
     tcase_add_test(modes, table_names_the_environment_and_every_figure);
     tcase_add_test(errors, usage_errors_are_one_line_and_exit_with_2);
     tcase_add_test(errors, what_cannot_be_measured_is_one_line_and_exits_with_1);

@@ -35,7 +35,7 @@ static const struct argp_option options[] = {
 const char *argp_program_version = "ptstat " CLEAVE_VERSION;
 
 /* Modes that are planned and named in the documentation of the whole project, so that a wish for one gets an answer. */
-static const char *const later_modes[] = {"restore", "tables"};
+static const char *const later_modes[] = {"restore"};
 
 static void set_mode(struct arguments *arguments, const char *name)
 {

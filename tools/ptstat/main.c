@@ -14,6 +14,8 @@ const struct mode modes[] = {
     {"fault", "a child's copy-on-write fault, and the same under bare KVM", UINT64_C(16) << 20, mode_fault},
     {"density", "what each further child takes, and forks beside so many (-n: how many)", UINT64_C(1) << 20,
      mode_density},
+    {"tables", "the page-table library's operations on that much memory, without a guest", UINT64_C(1) << 20,
+     mode_tables},
     {0},
 };
 

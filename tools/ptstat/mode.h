@@ -23,5 +23,6 @@ void mode_snapshot(const struct arguments *arguments, struct report *report);
 void mode_reset(const struct arguments *arguments, struct report *report);
 void mode_fault(const struct arguments *arguments, struct report *report);
 void mode_density(const struct arguments *arguments, struct report *report);
+void mode_tables(const struct arguments *arguments, struct report *report);
 
 #endif
