@@ -24,9 +24,10 @@ union msr_indices {
     char space[sizeof(struct kvm_msr_list) + 4 * MSRS_MOST];
 };
 
-union msr_values {
-    struct kvm_msrs list;
-    char space[sizeof(struct kvm_msrs) + MSRS_MOST * sizeof(struct kvm_msr_entry)];
+/* A struct kvm_msrs with room. */
+struct msr_values {
+    uint32_t nmsrs, pad;
+    struct kvm_msr_entry entries[MSRS_MOST];
 };
 
 /* Beside what KVM_RUN takes with the call: registers and events, which wait in the shared page. */
@@ -34,7 +35,7 @@ struct whole_state {
     struct kvm_sync_regs registers;
     struct kvm_xcrs xcrs;
     struct kvm_debugregs debugregs;
-    union msr_values msrs;
+    struct msr_values msrs;
     char xsave[XSAVE_BYTES];
 };
 
@@ -50,17 +51,17 @@ struct bare_reset {
 static void find_msrs(struct bare_reset *reset)
 {
     union msr_indices all = {.list.nmsrs = MSRS_MOST};
-    union msr_values *found = &reset->state.msrs;
+    struct msr_values *found = &reset->state.msrs;
 
     KVM_CALL(reset->bare->kvm, KVM_GET_MSR_INDEX_LIST, &all);
     for (uint32_t i = 0; i < all.list.nmsrs; i++) {
-        union msr_values one = {.list.nmsrs = 1};
+        struct msr_values one = {.nmsrs = 1};
         const uint32_t index = all.list.indices[i];
 
-        one.list.entries[0].index = index;
+        one.entries[0].index = index;
         if (index != MSR_TSC && index != MSR_WALL_CLOCK && index != MSR_WALL_CLOCK_NEW &&
             ioctl(reset->vm.vcpu, KVM_GET_MSRS, &one) == 1 && ioctl(reset->vm.vcpu, KVM_SET_MSRS, &one) == 1)
-            found->list.entries[found->list.nmsrs++] = one.list.entries[0];
+            found->entries[found->nmsrs++] = one.entries[0];
     }
 }
 

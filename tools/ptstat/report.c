@@ -88,7 +88,7 @@ static void print_row(struct report *report, struct figure *figure, FILE *to)
     fprintf(to, "%-*s %6zu %10.1f %10.1f %10.1f %10.1f %10.1f", ROW_NAME, figure->name, s.count, (double)s.min / scale,
             (double)s.p50 / scale, (double)s.p90 / scale, (double)s.p99 / scale, (double)s.max / scale);
     if (other_p50)
-        fprintf(to, " %8.2f", (double)s.p50 / (double)other_p50);
+        fprintf(to, " %8.*f", 200 * s.p50 < other_p50 ? 5 : 2, (double)s.p50 / (double)other_p50);
     if (other_p50 && figure->beside[0])
         fprintf(to, " of %s", figure->beside);
     fputc('\n', to);
