@@ -87,18 +87,65 @@ START_TEST(fault_reports_both_sides)
 }
 END_TEST
 
-START_TEST(snapshot_reports_checkpoints)
+/* A folder of one test for ptstat to put snapshots in. */
+static void make_place(char place[PATH_MAX])
 {
-    json_t *report = report_of(PTSTAT("snapshot", "--json", "-n", "3", SMALL), "snapshot");
-    const json_t *figures = json_object_get(report, "figures");
-    const json_t *baselines = json_object_get(report, "baselines");
+    const char *temporary = getenv("TMPDIR");
 
+    snprintf(place, PATH_MAX, "%s/ptstat-test-XXXXXX", temporary ? temporary : "/tmp");
+    ck_assert_ptr_nonnull(mkdtemp(place));
+}
+
+START_TEST(snapshot_reports_memory_and_file)
+{
+    static const char *const names[] = {"checkpoint", "fork_pause", "pause", "write"};
+    char place[PATH_MAX];
+    json_t *report;
+    const json_t *figures, *baselines;
+
+    make_place(place);
+    report = report_of(PTSTAT("snapshot", "--json", "-n", "3", SMALL, "--snapshot-dir", place), "snapshot");
+    figures = json_object_get(report, "figures");
+    baselines = json_object_get(report, "baselines");
     check_environment(json_object_get(report, "environment"), SMALL_MEMORY, 8 << 20, 256 << 10);
-    check_figure(figures, "checkpoint", 3);
-    ck_assert_uint_eq(json_object_size(figures), 1);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        check_figure(figures, names[i], 3);
+    ck_assert_uint_eq(json_object_size(figures), sizeof(names) / sizeof(names[0]));
     check_figure(baselines, "fork2", 3);
-    ck_assert_uint_eq(json_object_size(baselines), 1);
+    check_figure(baselines, "cp", 3);
+    ck_assert_uint_eq(json_object_size(baselines), 2);
+    ck_assert_int_gt(integer(json_object_get(figures, "write"), "min"),
+                     integer(json_object_get(figures, "pause"), "min")); /* the guest runs on while it is written */
     json_decref(report);
+    ck_assert_msg(rmdir(place) == 0, "something is left in %s", place);
+}
+END_TEST
+
+START_TEST(restore_reports_lazy_and_eager_beside_forks)
+{
+    static const char *const names[] = {"first_instruction", "first_output", "debt_paid"};
+    char place[PATH_MAX], name[32];
+    json_t *report;
+    const json_t *figures, *baselines;
+
+    make_place(place);
+    report = report_of(PTSTAT("restore", "--json", "-n", "7", SMALL, "--snapshot-dir", place), "restore");
+    figures = json_object_get(report, "figures");
+    baselines = json_object_get(report, "baselines");
+    check_environment(json_object_get(report, "environment"), SMALL_MEMORY, 8 << 20, 256 << 10);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        check_figure(figures, names[i], 7);
+        snprintf(name, sizeof(name), "fork_%s", names[i]);
+        check_figure(baselines, name, 7);
+    }
+    check_figure(figures, "eager_first_instruction", 5);
+    check_figure(figures, "eager_first_output", 5);
+    ck_assert_uint_eq(json_object_size(figures), 5);
+    check_figure(baselines, "fork2", 7);
+    check_figure(baselines, "full_copy", 5);
+    ck_assert_uint_eq(json_object_size(baselines), 5);
+    json_decref(report);
+    ck_assert_msg(rmdir(place) == 0, "something is left in %s", place);
 }
 END_TEST
 
@@ -270,7 +317,8 @@ END_TEST
 
 START_TEST(what_cannot_be_measured_is_one_line_and_exits_with_1)
 {
-    check_refusal(PTSTAT("restore"), EXIT_RUNTIME, "restore");
+    check_refusal(PTSTAT("snapshot", SMALL, "--snapshot-dir", "/nowhere"), EXIT_RUNTIME, "/nowhere");
+    check_refusal(PTSTAT("restore", SMALL, "--snapshot-dir", "/proc"), EXIT_RUNTIME, "--snapshot-dir");
     check_refusal(PTSTAT("fork", "--socket", "/nowhere/socket"), EXIT_RUNTIME, "/nowhere/socket");
     check_refusal(PTSTAT("fork", "--guest", "/nowhere/guest", SMALL), EXIT_RUNTIME, "/nowhere/guest");
     check_refusal(PTSTAT("fork", "--resident", "1024G"), EXIT_RUNTIME, "1024 GiB");
@@ -291,7 +339,7 @@ START_TEST(help_lists_the_modes_that_exist)
     ck_assert_ptr_nonnull(strstr(outcome.output, "\n  reset "));
     ck_assert_ptr_nonnull(strstr(outcome.output, "\n  density "));
     ck_assert_ptr_nonnull(strstr(outcome.output, "\n  tables "));
-    ck_assert_ptr_null(strstr(outcome.output, "restore"));
+    ck_assert_ptr_nonnull(strstr(outcome.output, "\n  restore "));
     outcome_free(&outcome);
 }
 END_TEST
@@ -310,7 +358,8 @@ int main(void)
     tcase_add_test(modes, fork_restarts_the_guest_for_its_first_forks);
     tcase_add_test(modes, fork_of_a_running_vmm_leaves_it_running);
     tcase_add_test(modes, fault_reports_both_sides);
-    tcase_add_test(modes, snapshot_reports_checkpoints);
+    tcase_add_test(modes, snapshot_reports_memory_and_file);
+    tcase_add_test(modes, restore_reports_lazy_and_eager_beside_forks);
     tcase_add_test(modes, reset_reports_both_sides);
     tcase_add_test(modes, reset_of_a_running_vmm_leaves_it_running);
     tcase_add_test(modes, density_reports_bytes_and_forks_at_each_number_of_children);

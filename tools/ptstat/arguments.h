@@ -14,6 +14,7 @@ struct arguments {
     uint64_t dirty;     /* bytes it writes again between rounds */
     bool scatter;       /* those bytes are spread evenly over the resident ones */
     unsigned rounds;
+    const char *snapshot_dir; /* where modes that save make a folder for it, or NULL */
     bool json;
 };
 

@@ -8,7 +8,9 @@
 
 const struct mode modes[] = {
     {"fork", "the parent's pause, and the time to a child's first results", UINT64_C(1) << 20, mode_fork},
-    {"snapshot", "a guest's pause at a checkpoint", UINT64_C(1) << 20, mode_snapshot},
+    {"snapshot", "a guest's pause at a checkpoint and a snapshot, and writing it to a file", UINT64_C(1) << 20,
+     mode_snapshot},
+    {"restore", "the time to a restored guest's first results, beside a fork's", UINT64_C(1) << 20, mode_restore},
     {"reset", "a guest's way back to a checkpoint, and what the kernel alone needs for it", UINT64_C(64) << 10,
      mode_reset},
     {"fault", "a child's copy-on-write fault, and the same under bare KVM", UINT64_C(16) << 20, mode_fault},

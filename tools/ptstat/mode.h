@@ -20,6 +20,7 @@ extern const struct mode modes[];
 /* Fill *report, or print one line and exit with EXIT_RUNTIME. */
 void mode_fork(const struct arguments *arguments, struct report *report);
 void mode_snapshot(const struct arguments *arguments, struct report *report);
+void mode_restore(const struct arguments *arguments, struct report *report);
 void mode_reset(const struct arguments *arguments, struct report *report);
 void mode_fault(const struct arguments *arguments, struct report *report);
 void mode_density(const struct arguments *arguments, struct report *report);

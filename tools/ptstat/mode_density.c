@@ -18,6 +18,10 @@
 #define PERIOD_US UINT64_C(100000) /* guest 0 is paused; a child is soon after its first round */
 #define SAMPLES   5                /* forks at each number of children */
 
+/* The VMM's memory is taken when two readings this far apart agree. */
+#define STILL_US    2000
+#define STILL_TRIES 50
+
 /* What a child takes beside its dirty set, here and as a process, with a good margin. */
 #define CHILD_BYTES (UINT64_C(4) << 20)
 
@@ -54,6 +58,23 @@ static uint64_t whole_memory(const struct density *density)
     return bytes;
 }
 
+/* The VMM frees memory and makes machines in the background: waits until nothing changes any more, within reason. */
+static uint64_t still_memory(const struct density *density)
+{
+    uint64_t last = whole_memory(density);
+
+    for (unsigned i = 0; i < STILL_TRIES; i++) {
+        uint64_t now;
+
+        sleep_us(STILL_US);
+        now = whole_memory(density);
+        if (now == last)
+            break;
+        last = now;
+    }
+    return last;
+}
+
 /* Not everywhere does the kernel show it; then it does not grow either, and the figures are left out. */
 static int64_t kernel_bytes(void)
 {
@@ -65,15 +86,15 @@ static int64_t kernel_bytes(void)
 /* One child more that stays, and what it adds once it stands still and the VMM has a machine ready again. */
 static void add_guest(struct density *density)
 {
-    const uint64_t before = whole_memory(density);
+    const uint64_t before = still_memory(density);
     const int64_t kernel_before = kernel_bytes();
     struct fork_times times;
     uint64_t after;
 
     session_pause(density->session, session_fork(density->session, &times));
     session_settle(density->session);
+    after = still_memory(density);
     density->kernel_guests += kernel_bytes() - kernel_before;
-    after = whole_memory(density);
     figure_add_bytes(&density->report->figures, "bytes_per_child", after > before ? after - before : 0);
 }
 
