@@ -232,16 +232,13 @@ static void reply(struct connection *connection, json_t *value, bool is_quit)
     message_release(message);
 }
 
-/* Ends the waiting for an answer. What has piled up meanwhile is for the turns to come. */
+/* Once the reply is sent, what has piled up meanwhile gets its turns. */
 void answer_give(struct answer *answer, json_t *value, const struct failure *failure)
 {
     struct connection *connection = answer->connection;
     if (connection) {
         connection->answer = NULL;
         reply(connection, value ? return_json(value, answer->id) : failure_json(failure, answer->id), false);
-        if (wants_turn(connection))
-            control_want_turns(connection->control);
-        update_reading(connection);
     } else {
         json_decref(value);
     }
