@@ -17,6 +17,7 @@ const unsigned guest_options = GUEST_STAY_RING0;
 #define CPUID_XSAVE  (1u << 26)          /* leaf 1, ECX */
 #define CR4_PCE      (1u << 8)           /* user mode may read performance counters: nothing here does */
 #define CR4_OSXSAVE  (1u << 18)
+#define UART_LOOP    0x10                     /* of the modem control register */
 #define ADDRESS_MASK UINT64_C(0x7ffffffff000) /* of a canonical address that is page-aligned */
 
 /* SYSENTER_CS, ESP and EIP, LSTAR, CSTAR, SFMASK, KERNEL_GS_BASE. */
@@ -99,9 +100,14 @@ static void write_debug(uint64_t round)
     DR_WRITE(3, address_for(round, 19));
 }
 
-/* The divisor lies behind a bit of the line control register. */
+/* A byte is sent to the UART itself and received in the next round. The divisor lies behind a bit of the line control
+ * register. */
 static void write_uart(uint64_t round)
 {
+    port_out8(PORT_UART + 4, UART_LOOP | (uint8_t)(round & 0x0f));
+    port_out8(PORT_UART, (uint8_t)(round * 11));
+    port_out8(PORT_UART + 1, (uint8_t)(round * 13));
+    port_out8(PORT_UART + 2, (uint8_t)(round & 1));
     port_out8(PORT_UART + 3, 0x83);
     port_out8(PORT_UART, (uint8_t)(round * 3));
     port_out8(PORT_UART + 1, (uint8_t)(round * 5));
@@ -142,6 +148,11 @@ static void expect(const char *what, uint64_t found, uint64_t wanted)
 static void check_uart(uint64_t round)
 {
     expect("scratch", port_in8(PORT_UART + 7), (uint8_t)(round * 7));
+    expect("modem control", port_in8(PORT_UART + 4), UART_LOOP | (round & 0x0f));
+    expect("interrupt enable", port_in8(PORT_UART + 1), (uint8_t)(round * 13) & 0x0f);
+    expect("fifo", port_in8(PORT_UART + 2) >> 6, round & 1 ? 3 : 0);
+    expect("line status", port_in8(PORT_UART + 5) & 1, 1);
+    expect("looped byte", port_in8(PORT_UART), (uint8_t)(round * 11));
     port_out8(PORT_UART + 3, 0x83);
     const uint8_t low = port_in8(PORT_UART), high = port_in8(PORT_UART + 1);
     port_out8(PORT_UART + 3, 0x03);
