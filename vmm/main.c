@@ -91,6 +91,7 @@ int main(int argc, char **argv)
     options_parse(&options, argc, argv);
     log_set_level(options.log);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of what writes it */
     raise_file_limit();
 
     struct vmm vmm = {0};
