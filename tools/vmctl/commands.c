@@ -415,6 +415,8 @@ const struct subcommand subcommands[] = {
     {"reset", {"GUEST"}, 0, run_reset},
     {"snapshot", {"GUEST", "FILE"}, OPTION_DIFF | OPTION_COMPRESS, run_snapshot},
     {"restore", {"FILE"}, OPTION_PAUSED | OPTION_EAGER, run_restore},
+    {"snapshot-info", {"FILE"}, WITHOUT_VMM, run_snapshot_info},
+    {"snapshot-verify", {"FILE"}, WITHOUT_VMM, run_snapshot_verify},
     {"stats", {"GUEST"}, 0, run_stats},
     {"translate", {"GUEST", "GPA"}, 0, run_translate},
     {"read-memory", {"GUEST", "GPA", "LENGTH"}, OPTION_RAW, run_read_memory},

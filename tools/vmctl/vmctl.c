@@ -25,6 +25,8 @@ static const char about[] = "Control a running vmm through its control socket.\v
                             "  reset GUEST                    return it to that, or to its birth\n"
                             "  snapshot GUEST FILE            save it in a file (--diff, --compress)\n"
                             "  restore FILE                   continue from a file (--paused, --eager)\n"
+                            "  snapshot-info FILE             what such a file is; asks no VMM\n"
+                            "  snapshot-verify FILE           read and check all of it; asks no VMM\n"
                             "  stats GUEST                    its counters\n"
                             "  translate GUEST GPA            walk its page table at an address\n"
                             "  read-memory GUEST GPA LENGTH   dump its memory (--raw: the bytes themselves)\n"
@@ -111,7 +113,7 @@ static void finish_command_line(struct argp_state *state, struct command_line *l
             line->arguments.parameters[i] = read_number(state, subcommand->parameters[i], line->words[1 + i]);
     if (!line->arguments.socket)
         line->arguments.socket = getenv("CLEAVE_SOCKET");
-    if (!line->arguments.socket || !*line->arguments.socket)
+    if (!(subcommand->options & WITHOUT_VMM) && (!line->arguments.socket || !*line->arguments.socket))
         argp_error(state, "no socket: give --socket PATH or set CLEAVE_SOCKET");
     line->subcommand = subcommand;
 }
@@ -171,13 +173,15 @@ int main(int argc, char **argv)
     argp_parse(&argp, argc, argv, 0, NULL, &line);
 
     struct client_error error;
-    struct client *client = client_open(line.arguments.socket, 0, &error);
-    if (!client) {
+    bool local = line.subcommand->options & WITHOUT_VMM;
+    struct client *client = local ? NULL : client_open(line.arguments.socket, 0, &error);
+    if (!client && !local) {
         fprintf(stderr, "vmctl: %s\n", error.text);
         return 1;
     }
     int result = line.subcommand->run(client, &line.arguments);
-    client_close(client);
+    if (client)
+        client_close(client);
     if (fflush(stdout) == EOF || ferror(stdout)) {
         fprintf(stderr, "vmctl: cannot write the output: %s\n", strerror(errno));
         return 1;

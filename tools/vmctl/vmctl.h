@@ -17,6 +17,7 @@ enum {
     OPTION_DIFF = 16,
     OPTION_COMPRESS = 32,
     OPTION_EAGER = 64,
+    WITHOUT_VMM = 128, /* of a subcommand: it asks no VMM, its client is NULL */
 };
 
 #define PARAMETERS_MAX 3
@@ -36,7 +37,7 @@ typedef int subcommand_fn(struct client *client, const struct arguments *argumen
 struct subcommand {
     const char *name;
     const char *parameters[PARAMETERS_MAX]; /* all are required; all are numbers but FILE */
-    unsigned options;                       /* that it understands */
+    unsigned options;                       /* that it understands; WITHOUT_VMM */
     subcommand_fn *run;
 };
 
@@ -58,6 +59,9 @@ int call_and_show(struct client *client, const struct arguments *arguments, cons
 
 /* The subcommands that save guests in files and continue them from there. */
 subcommand_fn run_snapshot, run_restore;
+
+/* Those that look at such files. */
+subcommand_fn run_snapshot_info, run_snapshot_verify;
 
 /* Draws the guests of query-guests as a family tree. 0, or -1 when out of memory. */
 int show_tree(const json_t *guests);

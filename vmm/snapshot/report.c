@@ -15,12 +15,13 @@ const char *report_path(const char *path, char shown[REPORT_PATH])
     return shown;
 }
 
-/* Paths come from the command line, or from a file that somebody made: a line stays one line. */
+/* Paths come from the command line, or from a file that somebody made: a line stays one line, and draws nothing on a
+ * terminal. C2 80 to C2 9F are control characters too. */
 static void tame(char *text)
 {
-    for (; *text; text++)
-        if ((unsigned char)*text < ' ' || *text == 127)
-            *text = '?';
+    for (unsigned char *at = (unsigned char *)text; *at; at++)
+        if (*at < ' ' || *at == 127 || (at[0] == 0xC2 && at[1] >= 0x80 && at[1] < 0xA0))
+            *at = '?';
 }
 
 static int fill(const struct report *report, enum snapshot_error_class class, const char *format, va_list arguments)
