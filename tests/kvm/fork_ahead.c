@@ -59,7 +59,7 @@ int main(void)
 {
     Suite *suite = suite_create("fork_ahead");
     TCase *tests = tcase_create("ahead");
-    tcase_set_timeout(tests, 60);
+    tcase_set_timeout(tests, RIG_TIMEOUT_S);
     tcase_add_test(tests, much_that_a_running_guest_has_written_is_published_before_the_pause);
     tcase_add_test(tests, nothing_is_published_ahead_for_a_paused_guest);
     tcase_add_test(tests, little_is_published_in_the_pause);
