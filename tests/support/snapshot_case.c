@@ -311,7 +311,8 @@ struct forge case_read(const char *path)
 
 void case_write(const char *path, const struct forge *forge)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    unlink(path); /* some file systems write a file out at once that is cut to nothing and written again */
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(write(fd, forge->data, forge->bytes), (ssize_t)forge->bytes);
     close(fd);
