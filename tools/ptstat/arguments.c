@@ -17,7 +17,17 @@
 #define DEFAULT_RESIDENT (256 * MIB)
 #define MEMORY_BESIDES   (32 * MIB) /* for the guest itself, beside its resident set */
 
-enum { KEY_SOCKET = 0x100, KEY_GUEST, KEY_MEMORY, KEY_DIRTY, KEY_RESIDENT, KEY_SCATTER, KEY_SNAPSHOT_DIR, KEY_JSON };
+enum {
+    KEY_SOCKET = 0x100,
+    KEY_GUEST,
+    KEY_MEMORY,
+    KEY_DIRTY,
+    KEY_RESIDENT,
+    KEY_SCATTER,
+    KEY_SNAPSHOT_DIR,
+    KEY_PLOT,
+    KEY_JSON
+};
 
 static const struct argp_option options[] = {
     {"socket", KEY_SOCKET, "PATH", 0, "Measure guest 0 of the VMM that listens at PATH", 0},
@@ -30,6 +40,7 @@ static const struct argp_option options[] = {
     {"scatter", KEY_SCATTER, NULL, 0, "Have it write pages that lie apart, evenly spread over the resident ones", 0},
     {"snapshot-dir", KEY_SNAPSHOT_DIR, "DIR", 0, "Keep snapshot files in a folder made there ($TMPDIR, or /var/tmp)",
      0},
+    {"plot", KEY_PLOT, "FILE.svg", 0, "Measure a series of sizes too, and have gnuplot draw all of it", 0},
     {"json", KEY_JSON, NULL, 0, "Print one JSON object instead of the table", 0},
     {0},
 };
@@ -82,6 +93,10 @@ static void complete(struct arguments *arguments)
         die(EXIT_USAGE, "--socket and --guest exclude each other");
     if (arguments->socket && arguments->memory)
         die(EXIT_USAGE, "--memory is for VMMs that ptstat starts, not for one at --socket");
+    if (arguments->socket && arguments->plot)
+        die(EXIT_USAGE, "--plot needs guests of several sizes, which the VMM at --socket cannot give");
+    if (arguments->plot && !arguments->plot[0])
+        die(EXIT_USAGE, "--plot: no name of a file");
     if (!arguments->resident)
         arguments->resident = DEFAULT_RESIDENT;
     if (!arguments->dirty)
@@ -123,6 +138,9 @@ static error_t parse(int key, char *value, struct argp_state *state)
         return 0;
     case KEY_SNAPSHOT_DIR:
         arguments->snapshot_dir = value;
+        return 0;
+    case KEY_PLOT:
+        arguments->plot = value;
         return 0;
     case KEY_JSON:
         arguments->json = true;

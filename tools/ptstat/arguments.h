@@ -15,6 +15,7 @@ struct arguments {
     bool scatter;       /* those bytes are spread evenly over the resident ones */
     unsigned rounds;
     const char *snapshot_dir; /* where modes that save make a folder for it, or NULL */
+    const char *plot;         /* the SVG file to draw, or NULL */
     bool json;
 };
 

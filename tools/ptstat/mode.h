@@ -7,11 +7,22 @@
 struct arguments;
 struct report;
 
+enum plots {
+    PLOT_DIRTY = 1,    /* time against the dirty size, */
+    PLOT_RESIDENT = 2, /* against the resident size, */
+    PLOT_CHILDREN = 4, /* against the number of children; */
+    PLOT_MEMORY = 8,   /* memory against the dirty size */
+};
+
 struct mode {
     const char *name;
     const char *summary;    /* one line for --help */
     uint64_t default_dirty; /* bytes */
     void (*run)(const struct arguments *arguments, struct report *report);
+    const char *plot_title;
+    unsigned plots;         /* what --plot draws: up to PLOT_PANELS of enum plots */
+    uint64_t plot_dirty;    /* the largest dirty size of the series, in bytes */
+    uint64_t plot_resident; /* the largest resident size, as a multiple of that on the command line */
 };
 
 /* Ends with an entry whose name is NULL. */

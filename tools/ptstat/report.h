@@ -5,6 +5,7 @@
 #include "tools/ptstat/environment.h"
 #include "tools/ptstat/samples.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #define REPORT_FIGURES 24

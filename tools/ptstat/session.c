@@ -4,7 +4,7 @@
 #include "tools/client/vmm_process.h"
 #include "tools/ptstat/arguments.h"
 #include "tools/ptstat/bytes.h"
-#include "tools/ptstat/find_vmm.h"
+#include "tools/ptstat/find_program.h"
 #include "tools/ptstat/session_call.h"
 #include "tools/ptstat/terminal.h"
 #include "tools/ptstat/workload.h"

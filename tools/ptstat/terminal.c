@@ -12,6 +12,7 @@
 
 #define ERASE_LINE "\r\033[K"
 
+static char prefix[64];                   /* of the progress line */
 static bool is_shown;                     /* a progress line is on the terminal */
 static volatile sig_atomic_t interrupted; /* by this signal */
 
@@ -51,6 +52,15 @@ void die(int status, const char *format, ...)
     exit(status);
 }
 
+void progress_prefix(const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(prefix, sizeof(prefix), format, arguments);
+    va_end(arguments);
+}
+
 void progress(const char *format, ...)
 {
     va_list arguments;
@@ -58,6 +68,7 @@ void progress(const char *format, ...)
     if (!isatty(STDERR_FILENO))
         return;
     fputs(ERASE_LINE, stderr);
+    fputs(prefix, stderr);
     va_start(arguments, format);
     vfprintf(stderr, format, arguments);
     va_end(arguments);

@@ -21,6 +21,9 @@ void exit_if_interrupted(void);
 __attribute__((format(printf, 1, 2))) void progress(const char *format, ...);
 void progress_clear(void);
 
+/* What further progress lines begin with. */
+__attribute__((format(printf, 1, 2))) void progress_prefix(const char *format, ...);
+
 /* CLOCK_MONOTONIC, in nanoseconds: the clock of the control protocol's timestamps. */
 uint64_t now_ns(void);
 

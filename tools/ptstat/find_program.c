@@ -1,5 +1,5 @@
-/* See find_vmm.h. */
-#include "tools/ptstat/find_vmm.h"
+/* See find_program.h. */
+#include "tools/ptstat/find_program.h"
 #include "tools/ptstat/terminal.h"
 
 #include <limits.h>
@@ -33,14 +33,14 @@ static bool own_folder(char folder[PATH_MAX])
     return true;
 }
 
-static bool find_in_path(char *path, size_t size)
+bool find_in_path(const char *name, char *path, size_t size)
 {
     const char *folders = getenv("PATH");
 
     while (folders && *folders) {
         const int length = (int)strcspn(folders, ":");
 
-        snprintf(path, size, "%.*s/vmm", length, folders);
+        snprintf(path, size, "%.*s/%s", length, folders, name);
         if (length > 0 && is_program(path))
             return true;
         folders += length + (folders[length] == ':');
@@ -57,6 +57,6 @@ void find_vmm(char *path, size_t size)
         if (is_program(path))
             return;
     }
-    if (!find_in_path(path, size))
+    if (!find_in_path("vmm", path, size))
         die(EXIT_RUNTIME, "cannot find vmm, neither above ptstat's folder nor in $PATH: run make, or use --socket");
 }
