@@ -264,6 +264,32 @@ static int receive(struct client *client)
     return -1;
 }
 
+/* Parses a message. A long reply of read-memory is nearly all base64, and jansson takes a string byte by byte: its data
+ * is put in afterwards. What stands before it cannot be part of a string, where quotes have backslashes. */
+static json_t *parse(const char *line, size_t length)
+{
+    static const char before[] = "{\"return\":{\"data\":\"";
+    const size_t head = sizeof before - 1;
+    const char *data = line + head;
+    const char *end = length > head && memcmp(line, before, head) == 0 ? memchr(data, '"', length - head) : NULL;
+    if (!end || memchr(data, '\\', (size_t)(end - data)))
+        return json_loadb(line, length, JSON_ALLOW_NUL, NULL);
+    const size_t rest = (size_t)(line + length - end);
+    char *text = malloc(head + rest);
+    if (!text)
+        return NULL;
+    memcpy(text, line, head);
+    memcpy(text + head, end, rest);
+    json_t *message = json_loadb(text, head + rest, JSON_ALLOW_NUL, NULL);
+    free(text);
+    json_t *string = json_stringn(data, (size_t)(end - data));
+    if (json_object_set_new(json_object_get(message, "return"), "data", string) < 0) {
+        json_decref(message);
+        return NULL;
+    }
+    return message;
+}
+
 /* The next whole line in the buffer, parsed; NULL where there is none. What is no message ends the connection. */
 static json_t *take_line(struct client *client)
 {
@@ -275,7 +301,7 @@ static json_t *take_line(struct client *client)
         return NULL;
     }
     const char *line = client->buffer + client->start;
-    json_t *message = json_loadb(line, (size_t)(newline - line), JSON_ALLOW_NUL, NULL);
+    json_t *message = parse(line, (size_t)(newline - line));
     client->start = client->scanned = (size_t)(newline + 1 - client->buffer);
     if (!message) {
         client->closed = true;
