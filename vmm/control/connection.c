@@ -63,14 +63,35 @@ static int append(const char *bytes, size_t count, void *context)
     return 0;
 }
 
+/* The value, as one line. The data of read-memory is base64, long, and needs no look at every character. */
+static void write_line(json_t *value, struct message *message)
+{
+    static const char head[] = "{\"return\":{\"data\":\"";
+    const json_t *data = json_object_get(json_object_get(value, "return"), "data");
+    json_t *id = json_object_get(value, "id");
+    if (!json_is_string(data)) {
+        message->failed |= json_dump_callback(value, append, message, JSON_COMPACT) < 0;
+    } else {
+        append(head, sizeof head - 1, message);
+        append(json_string_value(data), json_string_length(data), message);
+        append("\"}", 2, message);
+        if (id) {
+            append(",\"id\":", 6, message);
+            message->failed |= json_dump_callback(id, append, message, JSON_COMPACT | JSON_ENCODE_ANY) < 0;
+        }
+        append("}", 1, message);
+    }
+    append("\n", 1, message);
+}
+
 /* The writer may go on after a failed append (jansson 2.14 does, for keys), so success is when none has failed. */
 struct message *message_new(json_t *value)
 {
     struct message *message = value ? calloc(1, sizeof *message) : NULL;
     if (message) {
         message->references = 1;
-        if (json_dump_callback(value, append, message, JSON_COMPACT) < 0 || append("\n", 1, message) < 0 ||
-            message->failed) {
+        write_line(value, message);
+        if (message->failed) {
             message_release(message);
             message = NULL;
         }
