@@ -101,9 +101,9 @@ void case_close(struct snapshot_case *c)
 
 const char *case_path(const struct snapshot_case *c, const char *name)
 {
-    static char paths[8][2 * CASE_PATH];
+    static char paths[64][2 * CASE_PATH];
     static unsigned next;
-    char *path = paths[next++ % 8];
+    char *path = paths[next++ % 64];
     snprintf(path, sizeof paths[0], "%s/%s", c->folder, name);
     return path;
 }

@@ -28,7 +28,7 @@ void case_close(struct snapshot_case *c);
 
 uint64_t case_random(struct snapshot_case *c, uint64_t limit);
 
-/* The path of a file in the folder, in one of a few static buffers. */
+/* The path of a file in the folder, which stands until 64 more have been asked for. */
 const char *case_path(const struct snapshot_case *c, const char *name);
 
 /* Files in the folder, those of hidden names among them. */

@@ -115,11 +115,26 @@ static void remove_leftovers(const struct target *target)
     closedir(list);
 }
 
+static int cannot_make(const struct target *target)
+{
+    if (errno == EACCES || errno == EPERM || errno == EROFS)
+        return argument(target->report, errno, "cannot make a file in its directory");
+    return report_errno(target->report, errno, "cannot make a file in its directory");
+}
+
+/* Locks the new file. False: another saver has taken it for a leftover. Where there are no locks, nobody takes any. */
+static bool lock(const struct target *target)
+{
+    struct stat status;
+    if (flock(target->fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+        return false;
+    return fstat(target->fd, &status) < 0 || status.st_nlink > 0;
+}
+
 /* Where the file system has no files without names. Between making the file and locking it, another saver may take it
  * for a leftover: then it is made again. */
 static int create_hidden(struct target *target)
 {
-    struct stat status;
     for (;;) {
         if (draw_name(target) < 0)
             return report_errno(target->report, errno, "cannot draw a name");
@@ -128,9 +143,9 @@ static int create_hidden(struct target *target)
             target->hidden[0] = '\0';
             if (errno == EEXIST)
                 continue;
-            return argument(target->report, errno, "cannot make a file in its directory");
+            return cannot_make(target);
         }
-        if (flock(target->fd, LOCK_EX | LOCK_NB) == 0 && fstat(target->fd, &status) == 0 && status.st_nlink)
+        if (lock(target))
             return 0;
         close(target->fd);
     }
@@ -144,11 +159,9 @@ int target_create(struct target *target)
         if (create_hidden(target) < 0)
             return -1;
     } else if (target->fd < 0) {
-        if (errno == EACCES || errno == EPERM || errno == EROFS)
-            return argument(target->report, errno, "cannot make a file in its directory");
-        return report_errno(target->report, errno, "cannot make a file in its directory");
-    } else if (flock(target->fd, LOCK_EX | LOCK_NB) < 0) {
-        return report_errno(target->report, errno, "cannot lock the new file");
+        return cannot_make(target);
+    } else {
+        flock(target->fd, LOCK_EX | LOCK_NB); /* nobody else knows it yet */
     }
     if (target->exists && fchmod(target->fd, target->old.st_mode & 0777) < 0)
         return report_errno(target->report, errno, "cannot give the new file the mode of the old one");
