@@ -4,7 +4,7 @@
 #   make demo       launch a guest, fork it live, show what happened
 #   make check      every test, under every sanitizer that applies
 #   make check-nested  the KVM tests on an emulated machine, as `make check` does where /dev/kvm is missing
-#   make fuzz       the page-table library under libFuzzer, for FUZZ_SECONDS=20 a format
+#   make fuzz       the page-table library and the reader of snapshots under libFuzzer, for FUZZ_SECONDS=20 each
 #   make coverage   which lines of the page-table library its tests reach
 #   make bench      the library's and the VMM's figures, as ratios to a baseline of the same run
 #   make install    DESTDIR=, prefix=, libdir= and so on as usual; make uninstall takes the same ones
@@ -211,11 +211,11 @@ $(BUILD)/tests/kvm/freestanding: | $(FREESTANDING_BIN)
 
 # Fuzz targets: built by clang, all of them instrumented, in a folder of their own.
 FUZZ_BIN := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/*.c))
-FUZZ_OBJ := $(filter-out %/model_driver.o,$(filter %/ept_segments.o $(OBJ)/tests/support/model_%,$(SUPPORT_OBJ)))
-$(FUZZ_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(FUZZ_OBJ) $(EPT_LIB)
+FUZZ_OBJ := $(filter-out %/model_driver.o,$(filter %/ept_segments.o %/snapshot_forge.o $(OBJ)/tests/support/model_%,$(SUPPORT_OBJ)))
+$(FUZZ_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(FUZZ_OBJ) $(SNAPSHOT_LIB) $(EPT_LIB)
 	@mkdir -p $(@D)
 	$(call show,LD,$@)
-	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(SNAPSHOT_LIBS)
 fuzz-targets: $(FUZZ_BIN)
 fuzz-programs:
 	@$(MAKE) --no-print-directory BUILD=build/fuzz CC=clang SAN=address,undefined,fuzzer-no-link OPT="-O1 -g" fuzz-targets

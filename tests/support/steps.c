@@ -53,24 +53,33 @@ static bool step(pid_t child, int *status)
     return false;
 }
 
-bool steps_kill(steps_fn *work, void *context, unsigned n, int *status)
-{
-    pid_t child = start(work, context);
-    for (unsigned i = 0; i < n; i++)
-        if (!step(child, status))
-            return false;
-    ck_assert_int_eq(kill(child, SIGKILL), 0);
-    ck_assert_int_eq(waitpid(child, status, 0), child);
-    ck_assert(WIFSIGNALED(*status));
-    return true;
-}
-
 static bool is_file_call(long number)
 {
     for (size_t i = 0; i < sizeof file_calls / sizeof *file_calls; i++)
         if (file_calls[i] == number)
             return true;
     return false;
+}
+
+static struct user_regs_struct registers_of(pid_t child)
+{
+    struct user_regs_struct registers;
+    ck_assert_int_eq(ptrace(PTRACE_GETREGS, child, NULL, &registers), 0);
+    return registers;
+}
+
+bool steps_kill(steps_fn *work, void *context, unsigned n, int *status)
+{
+    pid_t child = start(work, context);
+    while (n) {
+        if (!step(child, status))
+            return false;
+        n -= is_file_call((long)registers_of(child).orig_rax);
+    }
+    ck_assert_int_eq(kill(child, SIGKILL), 0);
+    ck_assert_int_eq(waitpid(child, status, 0), child);
+    ck_assert(WIFSIGNALED(*status));
+    return true;
 }
 
 /* The child is about to enter the call: it enters none, and gets the error instead. */
@@ -88,11 +97,10 @@ static bool fail_call(pid_t child, struct user_regs_struct *registers, int error
 bool steps_fail(steps_fn *work, void *context, unsigned n, int error, int *status, long *number)
 {
     pid_t child = start(work, context);
-    struct user_regs_struct registers;
     bool failed = false;
 
     while (step(child, status)) { /* entering */
-        ck_assert_int_eq(ptrace(PTRACE_GETREGS, child, NULL, &registers), 0);
+        struct user_regs_struct registers = registers_of(child);
         if (!failed && is_file_call((long)registers.orig_rax) && --n == 0) {
             failed = true;
             *number = (long)registers.orig_rax;

@@ -8,12 +8,13 @@
 /* Runs `work` in a child process, which ends with what it returns. */
 typedef int steps_fn(void *context);
 
-/* Kills the child when it enters or leaves a system call for the n-th time, from 1 on. False: it ended before that, its
- * exit status in *status. */
+/* Kills the child when it enters or leaves, for the n-th time, from 1 on, a system call that handles files or draws
+ * random bytes. Others are not counted: an allocator's vary from run to run. False: it ended before, its exit status in
+ * *status. */
 bool steps_kill(steps_fn *work, void *context, unsigned n, int *status);
 
-/* Makes the n-th system call that handles files or draws random bytes do nothing and fail with this errno. False: there
- * were fewer of them. The exit status is in *status. `name` gets the call's number. */
+/* Makes the n-th of these calls do nothing and fail with this errno. False: there were fewer of them. The exit status
+ * is in *status, the call in *number. */
 bool steps_fail(steps_fn *work, void *context, unsigned n, int error, int *status, long *number);
 
 #endif

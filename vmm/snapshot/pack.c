@@ -64,6 +64,8 @@ int pack_flush(struct pack *pack)
 int pack_write(struct pack *pack, const void *data, uint64_t bytes, uint64_t offset)
 {
     bool follows = offset == pack->staged_at + pack->staged_bytes;
+    if (!bytes)
+        return 0;
     if ((!follows || bytes > STAGE - pack->staged_bytes) && pack_flush(pack) < 0)
         return -1;
     if (bytes >= STAGE_LEAST && !pack->staged_bytes) {
