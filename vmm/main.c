@@ -5,6 +5,7 @@
 #include "vmm/options.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -65,6 +66,13 @@ static void fill_standard_descriptors(void)
         close(fd);
 }
 
+/* What is large goes back to the kernel when it is freed. By itself malloc learns to keep it, for each thread that has
+ * ever saved a guest. */
+static void give_large_memory_back(void)
+{
+    mallopt(M_MMAP_THRESHOLD, 256 << 10);
+}
+
 static int run(struct vmm *vmm, const struct options *options, struct failure *failure)
 {
     vmm->host = host_new(&vmm->loop, options, failure);
@@ -93,6 +101,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of what writes it */
     raise_file_limit();
+    give_large_memory_back();
 
     struct vmm vmm = {0};
     struct failure failure;
