@@ -1,98 +1,9 @@
 /* Thousands of resets, in every mixture with forks and checkpoints, leave nothing behind: no frame, table, mapping,
  * thread, descriptor or memory. */
+#include "tests/support/kvm_held.h"
 #include "tests/support/kvm_random.h"
 
-#include <dirent.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-struct held {
-    uint64_t layers, tables, mappings, threads, descriptors, anonymous_kib;
-};
-
-static FILE *open_proc(struct rig *rig, const char *name)
-{
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/%s", (int)vmm_process_pid(rig->process), name);
-    FILE *file = fopen(path, "r");
-    ck_assert_ptr_nonnull(file);
-    return file;
-}
-
-static uint64_t count_lines(struct rig *rig, const char *name)
-{
-    FILE *file = open_proc(rig, name);
-    char line[512];
-    uint64_t count = 0;
-    while (fgets(line, sizeof line, file))
-        count += strchr(line, '\n') != NULL;
-    fclose(file);
-    return count;
-}
-
-static uint64_t count_entries(struct rig *rig, const char *name)
-{
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/%s", (int)vmm_process_pid(rig->process), name);
-    DIR *directory = opendir(path);
-    ck_assert_ptr_nonnull(directory);
-    uint64_t count = 0;
-    while (readdir(directory))
-        count++;
-    closedir(directory);
-    return count;
-}
-
-static uint64_t anonymous_kib(struct rig *rig)
-{
-    FILE *file = open_proc(rig, "status");
-    char line[256];
-    unsigned long long kib = 0;
-    while (fgets(line, sizeof line, file))
-        if (sscanf(line, "RssAnon: %llu", &kib) == 1)
-            break;
-    fclose(file);
-    return kib;
-}
-
-static struct held held(struct rig *rig)
-{
-    return (struct held){
-        .layers = rig_stat(rig, 0, "host_layer_bytes"),
-        .tables = rig_stat(rig, 0, "host_table_bytes"),
-        .mappings = count_lines(rig, "maps"),
-        .threads = count_entries(rig, "task"),
-        .descriptors = count_entries(rig, "fd"),
-        .anonymous_kib = anonymous_kib(rig),
-    };
-}
-
-/* The pool of VMs may have been filling itself before. */
-static bool no_more(const struct held *a, const struct held *b)
-{
-    return a->layers == b->layers && a->tables == b->tables && a->threads <= b->threads + 4 &&
-           a->descriptors <= b->descriptors + 16 && a->mappings <= b->mappings + 8 &&
-           a->anonymous_kib <= b->anonymous_kib + 4096;
-}
-
-/* VMs are freed and the pool is filled in the background, so it may take a moment. */
-static void check_held(struct rig *rig, const struct held *before)
-{
-    struct held now;
-    for (uint64_t until = rig_now_ms() + RIG_PATIENCE_MS; now = held(rig), !no_more(&now, before);) {
-        ck_assert_msg(rig_now_ms() < until,
-                      "layers %llu tables %llu mappings %llu threads %llu descriptors %llu anonymous %llu KiB, "
-                      "before: %llu %llu %llu %llu %llu %llu KiB",
-                      (unsigned long long)now.layers, (unsigned long long)now.tables, (unsigned long long)now.mappings,
-                      (unsigned long long)now.threads, (unsigned long long)now.descriptors,
-                      (unsigned long long)now.anonymous_kib, (unsigned long long)before->layers,
-                      (unsigned long long)before->tables, (unsigned long long)before->mappings,
-                      (unsigned long long)before->threads, (unsigned long long)before->descriptors,
-                      (unsigned long long)before->anonymous_kib);
-        rig_sleep_ms(50);
-    }
-}
 
 static void reset(struct rig *rig, uint64_t guest)
 {
@@ -118,7 +29,7 @@ START_TEST(thousands_of_resets_leave_nothing)
         rig_do(&rig, "pause", 0);
         reset(&rig, 0);
     }
-    const struct held before = held(&rig);
+    const struct held before = rig_held(&rig);
     for (int i = 0; i < 3000; i++) {
         if (i % 100 == 0)
             rig_do(&rig, "resume", 0);
@@ -128,7 +39,7 @@ START_TEST(thousands_of_resets_leave_nothing)
             reset(&rig, 0);
         }
     }
-    check_held(&rig, &before);
+    rig_check_held(&rig, &before);
     rig_quit(&rig);
 }
 END_TEST
@@ -164,10 +75,10 @@ START_TEST(resets_among_forks_and_checkpoints_leave_nothing)
     rig_do(&rig, "checkpoint", 0);
     for (int i = 0; i < 20; i++)
         mix(&rig);
-    const struct held before = held(&rig);
+    const struct held before = rig_held(&rig);
     for (int i = 0; i < 150; i++)
         mix(&rig);
-    check_held(&rig, &before);
+    rig_check_held(&rig, &before);
     rig_quit(&rig);
 }
 END_TEST
@@ -178,7 +89,7 @@ START_TEST(hundreds_of_checkpoints_hold_no_more_than_one)
     rig_do(&rig, "pause", 0);
     for (int i = 0; i < 20; i++)
         rig_do(&rig, "checkpoint", 0);
-    const struct held before = held(&rig);
+    const struct held before = rig_held(&rig);
     for (int i = 0; i < 300; i++) {
         rig_do(&rig, "resume", 0);
         if (i % 3)
@@ -189,7 +100,7 @@ START_TEST(hundreds_of_checkpoints_hold_no_more_than_one)
         if (i % 2)
             reset(&rig, 0);
     }
-    const struct held after = held(&rig);
+    const struct held after = rig_held(&rig);
     ck_assert_uint_eq(after.layers, before.layers); /* all of RAM has a frame, one each */
     ck_assert_uint_le(after.tables, before.tables + (16 << 20) / 512);
     ck_assert_uint_le(after.anonymous_kib, before.anonymous_kib + (16 << 10) + 4096); /* the overlay, as after forks */
@@ -203,10 +114,10 @@ START_TEST(thousands_of_checkpoints_leave_nothing)
     rig_do(&rig, "pause", 0);
     for (int i = 0; i < 20; i++)
         rig_do(&rig, "checkpoint", 0);
-    const struct held before = held(&rig);
+    const struct held before = rig_held(&rig);
     for (int i = 0; i < 2000; i++) /* of vCPU state alone this would be 16 MiB */
         rig_do(&rig, "checkpoint", 0);
-    check_held(&rig, &before);
+    rig_check_held(&rig, &before);
     rig_quit(&rig);
 }
 END_TEST
@@ -218,7 +129,7 @@ START_TEST(guest_that_writes_much_in_each_round_keeps_little)
     RIG_UNTIL(rig_marks(&rig, 0, 1) == 1);
     rig_do(&rig, "pause", 0);
     rig_do(&rig, "checkpoint", 0);
-    const struct held before = held(&rig);
+    const struct held before = rig_held(&rig);
     for (unsigned i = 1; i <= 3; i++) {
         unsigned rounds = rig_marks(&rig, 0, 0x10);
         rig_do(&rig, "resume", 0);
@@ -227,7 +138,7 @@ START_TEST(guest_that_writes_much_in_each_round_keeps_little)
         ck_assert_uint_gt(rig_stat(&rig, 0, "overlay_bytes"), 90u << 20);
         reset(&rig, 0);
         ck_assert_uint_le(rig_stat(&rig, 0, "kept_bytes"), (uint64_t)LIMIT_KIB << 10);
-        ck_assert_uint_le(anonymous_kib(&rig), before.anonymous_kib + LIMIT_KIB + 4096);
+        ck_assert_uint_le(rig_held(&rig).anonymous_kib, before.anonymous_kib + LIMIT_KIB + 4096);
     }
     rig_quit(&rig);
 }
