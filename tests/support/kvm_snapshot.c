@@ -1,6 +1,8 @@
 /* Saving and restoring guests of a VMM under test: see kvm_snapshot.h. */
 #include "tests/support/kvm_snapshot.h"
 
+#include "guest/lib/hash.h"
+
 #include <cleave/snapshot.h>
 #include <dirent.h>
 #include <errno.h>
@@ -131,4 +133,17 @@ void rig_check_ram(struct rig *rig, uint64_t guest, const uint8_t *wanted, size_
                       (unsigned long long)guest, at);
     free(found);
     free(copy);
+}
+
+uint64_t rig_hash_ram(struct rig *rig, uint64_t guest, size_t bytes)
+{
+    uint8_t *ram = rig_ram(rig, guest, bytes);
+    mask_identity(ram);
+    uint64_t hash = 0, word;
+    for (size_t at = 0; at < bytes; at += sizeof word) {
+        memcpy(&word, ram + at, sizeof word);
+        hash = (hash ^ word) * HASH_MULTIPLIER;
+    }
+    free(ram);
+    return hash;
 }

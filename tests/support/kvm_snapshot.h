@@ -37,4 +37,7 @@ size_t snapshot_count_files(const char *folder);
 uint8_t *rig_ram(struct rig *rig, uint64_t guest, size_t bytes);
 void rig_check_ram(struct rig *rig, uint64_t guest, const uint8_t *wanted, size_t bytes);
 
+/* Of all RAM but what boot_info says about who the guest is. */
+uint64_t rig_hash_ram(struct rig *rig, uint64_t guest, size_t bytes);
+
 #endif
