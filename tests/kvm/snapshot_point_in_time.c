@@ -31,12 +31,12 @@ static void check_inside(struct rig *rig, uint64_t guest)
 
 static void save(struct rig *rig, const char *path, const char *kind, bool compress)
 {
-    uint64_t epoch = rig_probe(rig, 0).epoch;
     json_t *report = rig_call(rig, "snapshot", "{s:i, s:s, s:s, s:b}", "guest", 0, "path", path, "kind", kind,
                               "compress", (int)compress);
     ck_assert_uint_gt((uint64_t)json_integer_value(json_object_get(report, "pages")), (16 << 20) / 4096 / 2);
     json_decref(report);
-    RIG_UNTIL(rig_probe(rig, 0).epoch > epoch); /* it writes on */
+    uint64_t epoch = rig_probe(rig, 0).epoch;
+    RIG_UNTIL(rig_probe(rig, 0).epoch > epoch + 1); /* it writes on, and nothing is left as it was */
 }
 
 START_TEST(file_holds_the_instant_whatever_the_guest_writes_meanwhile)

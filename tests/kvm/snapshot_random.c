@@ -311,7 +311,7 @@ static void act(struct world *w)
 static void check_files(struct world *w)
 {
     for (size_t i = 0; i < w->file_count; i++) {
-        ck_assert(snapshot_is_whole(path_of(i)));
+        snapshot_check_whole(path_of(i));
         struct guest *guest = add(w, rig_restore(&w->rig, path_of(i), RESTORE_PAUSED), NULL, false);
         compare(w, guest, &w->files[i].moment, path_of(i));
         kill_one(w, guest);

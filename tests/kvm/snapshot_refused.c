@@ -203,8 +203,8 @@ END_TEST
 START_TEST(diff_without_anything_to_build_on_is_refused)
 {
     struct rig rig = start_counter();
-    rig_refused(&rig, "Unsupported", "full", "snapshot", "{s:i, s:s, s:s}", "guest", 0, "path", snapshot_place("orphan"),
-                "kind", "diff");
+    rig_refused(&rig, "Unsupported", "full", "snapshot", "{s:i, s:s, s:s}", "guest", 0, "path",
+                snapshot_place("orphan"), "kind", "diff");
     uint64_t child = rig_fork(&rig, 0, 1, false, NULL);
     rig_refused(&rig, "Unsupported", "full", "snapshot", "{s:I, s:s, s:s}", "guest", (json_int_t)child, "path",
                 snapshot_place("orphan"), "kind", "diff");
@@ -229,7 +229,8 @@ START_TEST(files_that_a_guest_needs_are_not_replaced_by_its_own)
     for (size_t i = 0; i < 4; i++)
         rig_refused(&rig, "InvalidArgument", "runs from", "snapshot", "{s:I, s:s}", "guest", (json_int_t)guest, "path",
                     names[i]);
-    ck_assert(snapshot_is_whole(full) && snapshot_is_whole(diff));
+    snapshot_check_whole(full);
+    snapshot_check_whole(diff);
     run_on(&rig, guest);
     rig_snapshot(&rig, guest, snapshot_place("other"));
     rig_quit(&rig);
@@ -268,7 +269,7 @@ START_TEST(missing_permission_is_said)
     not_saved(&rig, snapshot_place("locked/new"), "InvalidArgument", "Permission denied");
     not_saved(&rig, inside, "InvalidArgument", "Permission denied");
     ck_assert_uint_eq(snapshot_count_files(locked), 1);
-    ck_assert(snapshot_is_whole(inside));
+    snapshot_check_whole(inside);
     ck_assert_int_eq(chmod(locked, 0), 0);
     not_restored(&rig, inside, "InvalidArgument", "Permission denied");
     ck_assert_int_eq(chmod(locked, 0700), 0);

@@ -63,15 +63,24 @@ struct rig rig_start_restored(const char *path, const char *const words[])
     return rig_start(all);
 }
 
+static bool is_whole(const char *path, struct snapshot_error *error)
+{
+    struct snapshot *snapshot = snapshot_open(path, error);
+    bool whole = snapshot && snapshot_verify(snapshot, error) == 0;
+    snapshot_close(snapshot);
+    return whole;
+}
+
 bool snapshot_is_whole(const char *path)
 {
     struct snapshot_error error;
-    struct snapshot *snapshot = snapshot_open(path, &error);
-    bool whole = snapshot && snapshot_verify(snapshot, &error) == 0;
-    snapshot_close(snapshot);
-    if (!whole)
-        printf("%s\n", error.text);
-    return whole;
+    return is_whole(path, &error);
+}
+
+void snapshot_check_whole(const char *path)
+{
+    struct snapshot_error error;
+    ck_assert_msg(is_whole(path, &error), "%s", error.text);
 }
 
 off_t snapshot_size(const char *path)

@@ -26,6 +26,7 @@ struct rig rig_start_restored(const char *path, const char *const words[]);
 
 /* Everything in the file is right, every checksum included. */
 bool snapshot_is_whole(const char *path);
+void snapshot_check_whole(const char *path);
 
 off_t snapshot_size(const char *path);
 void snapshot_copy(const char *from, const char *to);
