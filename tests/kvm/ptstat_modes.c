@@ -87,15 +87,6 @@ START_TEST(fault_reports_both_sides)
 }
 END_TEST
 
-/* A folder of one test for ptstat to put snapshots in. */
-static void make_place(char place[PATH_MAX])
-{
-    const char *temporary = getenv("TMPDIR");
-
-    snprintf(place, PATH_MAX, "%s/ptstat-test-XXXXXX", temporary ? temporary : "/tmp");
-    ck_assert_ptr_nonnull(mkdtemp(place));
-}
-
 START_TEST(snapshot_reports_memory_and_file)
 {
     static const char *const names[] = {"checkpoint", "fork_pause", "pause", "write"};

@@ -19,7 +19,7 @@
 #define SAMPLES   5                /* forks at each number of children */
 
 /* The VMM's memory is taken when two readings this far apart agree. */
-#define STILL_US    2000
+#define STILL_US    4000
 #define STILL_TRIES 50
 
 /* What a child takes beside its dirty set, here and as a process, with a good margin. */
@@ -166,6 +166,8 @@ static void measure(struct density *density)
     figure_compare(&density->report->figures, "bytes_per_child", "fork2_bytes_per_child");
     add_kernel(&density->report->figures, "kernel_bytes_per_child", density->kernel_guests, last);
     add_kernel(&density->report->baselines, "fork2_kernel_bytes", density->kernel_processes, last);
+    if (figure_find(&density->report->figures, "kernel_bytes_per_child"))
+        figure_compare(&density->report->figures, "kernel_bytes_per_child", "fork2_kernel_bytes");
 }
 
 void mode_density(const struct arguments *arguments, struct report *report)

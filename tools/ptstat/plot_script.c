@@ -25,15 +25,15 @@ static const char *const greys[] = {"#222222", "#888888", "#555555"};
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* In gnuplot's single quotes, where a quote is doubled. */
+/* In gnuplot's single quotes, which nothing but a quote ends. (Doubled they should be one, but not everywhere are.) */
 static void put_text(const char *text, FILE *to)
 {
     fputc('\'', to);
-    for (; *text; text++) {
+    for (; *text; text++)
         if (*text == '\'')
-            fputc('\'', to);
-        fputc((unsigned char)*text < ' ' ? ' ' : *text, to);
-    }
+            fputs("\u2019", to);
+        else
+            fputc((unsigned char)*text < ' ' ? ' ' : *text, to);
     fputc('\'', to);
 }
 
