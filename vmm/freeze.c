@@ -49,7 +49,7 @@ int freeze_prepare(struct freezing *f, struct host *host, struct machine *machin
         return pool_take(host->pool, &f->spare, 1, failure);
     int result = publish_ahead(f, failure);
     machine->ahead_pages += f->published_pages;
-    return result;
+    return result < 0 ? host_blame_lost_file(host, machine, failure) : 0;
 }
 
 static void end_phase(struct freezing *f, enum fork_phase phase)
@@ -103,7 +103,7 @@ static int in_pause(struct freezing *f, struct failure *failure)
         return -1;
     end_phase(f, FORK_HARVEST);
     if (machine_publish(machine, f->host->layers, &f->published_pages, failure) < 0)
-        return -1;
+        return host_blame_lost_file(f->host, machine, failure);
     end_phase(f, FORK_PUBLISH);
     if (machine->window_shared && move(f, failure) < 0)
         return -1;

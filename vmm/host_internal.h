@@ -96,6 +96,9 @@ int host_inherit_saved(struct host *host, struct machine *child, const struct ma
 /* True where a snapshot's file that the guest runs from has been truncated; `text` says so, `room` bytes of it. */
 bool host_lost_file(struct host *host, struct machine *machine, char *text, size_t room);
 
+/* The same for something that has failed, as its reason. Returns -1. */
+int host_blame_lost_file(struct host *host, struct machine *machine, struct failure *failure);
+
 /* Cancels every snapshot being written; they end from the event loop. */
 void host_cancel_saves(struct host *host);
 

@@ -210,18 +210,19 @@ bool layers_file_truncated(const struct layers *layers, uint64_t hpa, uint64_t *
 }
 
 /* A copy from a mapping costs a quarter of a read(2) of the same page; where there is no room for one, that will do.
- * So it must for a file, which somebody may truncate. */
-static int read_layer(struct layer *layer, uint64_t offset, void *to, uint64_t bytes, struct failure *failure)
+ * So it must from a file and to a window over one, which somebody may truncate. Zeros in a view are over no file. */
+static int read_layer(struct layer *layer, uint64_t offset, void *to, uint64_t bytes, bool fragile,
+                      struct failure *failure)
 {
     if (layer->fd < 0) {
         memset(to, 0, bytes);
         return 0;
     }
-    if (!layer->read && !layer->file.path) {
+    if (!layer->read && !layer->file.path && !fragile) {
         void *got = mmap(NULL, layer->size, PROT_READ, MAP_SHARED | MAP_NORESERVE, layer->fd, 0);
         layer->read = got == MAP_FAILED ? NULL : got;
     }
-    if (layer->read) {
+    if (layer->read && !fragile) {
         memcpy(to, layer->read + offset, bytes);
         return 0;
     }
@@ -231,7 +232,7 @@ static int read_layer(struct layer *layer, uint64_t offset, void *to, uint64_t b
                                             layer->file.path ? layer->file.path : "a layer");
 }
 
-int layers_read(struct layers *layers, uint64_t hpa, void *to, uint64_t bytes, struct failure *failure)
+int layers_read(struct layers *layers, uint64_t hpa, void *to, uint64_t bytes, bool fragile, struct failure *failure)
 {
     for (uint8_t *at = to; bytes;) {
         struct layer *layer = layer_at(layers, hpa);
@@ -240,7 +241,7 @@ int layers_read(struct layers *layers, uint64_t hpa, void *to, uint64_t bytes, s
                         (unsigned long long)hpa);
         uint64_t offset = hpa - layer->hpa;
         uint64_t here = bytes < layer->size - offset ? bytes : layer->size - offset;
-        if (read_layer(layer, offset, at, here, failure) < 0)
+        if (read_layer(layer, offset, at, here, fragile, failure) < 0)
             return -1;
         at += here;
         hpa += here;

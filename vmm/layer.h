@@ -70,8 +70,10 @@ const struct layer_file *layers_find_file(const struct layers *layers, uint64_t 
 /* True where that file has become shorter, by somebody's hand; *now is its length. */
 bool layers_file_truncated(const struct layers *layers, uint64_t hpa, uint64_t *now);
 
-/* Copies the bytes of frames from hpa on. The first time it maps each layer it reads from. -1 with *failure. */
-int layers_read(struct layers *layers, uint64_t hpa, void *to, uint64_t bytes, struct failure *failure);
+/* Copies the bytes of frames from hpa on. The first time it maps each layer it reads from. With `fragile`, `to` lies in
+ * a window over a file that somebody may truncate: then the kernel copies, for which lost memory is an error and no
+ * signal. -1 with *failure. */
+int layers_read(struct layers *layers, uint64_t hpa, void *to, uint64_t bytes, bool fragile, struct failure *failure);
 
 /*
  * Pages to publish into: `pages` contiguous frames, written through *memory until layers_freeze(). With `block` the run

@@ -82,8 +82,9 @@ struct machine {
 
     struct vm *vm; /* NULL once ended, as is what follows */
     struct view view;
-    bool window_shared; /* the window is the guest's own layer, mapped shared: nothing is frozen yet */
-    bool started;       /* has entered the guest */
+    bool window_shared;  /* the window is the guest's own layer, mapped shared: nothing is frozen yet */
+    bool window_fragile; /* it shows a snapshot's file: somebody may truncate that, and private copies go with it */
+    bool started;        /* has entered the guest */
     struct pages pages;
     struct retained retained;
     struct instant instant;

@@ -81,6 +81,7 @@ int machine_publish(struct machine *machine, struct layers *layers, uint64_t *pu
 }
 
 struct projection {
+    struct machine *machine;
     struct vm *vm;
     struct layers *layers;
     struct failure *failure;
@@ -102,12 +103,14 @@ static int project_run(void *context, const struct view_run *run)
                               errno == ENOMEM ? " (see the sysctl vm.max_map_count, and ulimit -v)" : "");
         done += bytes;
     }
+    if (layers_find_file(p->layers, run->hpa))
+        p->machine->window_fragile = true;
     return 0;
 }
 
 int machine_project(struct machine *machine, struct vm *vm, struct failure *failure)
 {
-    struct projection p = {vm, host_layers(machine->host), failure};
+    struct projection p = {machine, vm, host_layers(machine->host), failure};
     return view_each_run(&machine->view, project_run, &p);
 }
 

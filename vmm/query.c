@@ -144,7 +144,9 @@ int host_read_memory(struct host *host, uint64_t guest, uint64_t gpa, size_t len
         return -1;
     if (length > HOST_READ_MAX)
         return fail(failure, FAIL_INVALID_ARGUMENT, "length %zu: want at most %d", length, HOST_READ_MAX);
-    return machine_read(machine, gpa, buffer, length, failure);
+    if (machine_read(machine, gpa, buffer, length, failure) == 0)
+        return 0;
+    return failure->class == FAIL_INVALID_ARGUMENT ? -1 : host_blame_lost_file(host, machine, failure);
 }
 
 int host_console(struct host *host, uint64_t guest, char *text, size_t *length, struct failure *failure)

@@ -112,7 +112,8 @@ static int copy_run(void *context, const struct view_run *run)
     uint64_t from = run->gpa > copying->start ? run->gpa : copying->start;
     uint64_t until = run->gpa + run->bytes < copying->end ? run->gpa + run->bytes : copying->end;
     void *to = (void *)(uintptr_t)(r->machine->vm->window + from);
-    return layers_read(r->layers, run->hpa + (from - run->gpa), to, until - from, r->failure);
+    return layers_read(r->layers, run->hpa + (from - run->gpa), to, until - from, r->machine->window_fragile,
+                       r->failure);
 }
 
 static int copy_back(struct resetting *r)
@@ -212,8 +213,9 @@ static void emit(struct host *host, const struct machine *machine, enum host_eve
 }
 
 /* A guest that is neither what it was nor what it should be must not run; an ended one does not anyway. */
-static void stay_paused(struct host *host, struct machine *machine)
+static void stay_paused(struct host *host, struct machine *machine, struct failure *failure)
 {
+    host_blame_lost_file(host, machine, failure);
     if (machine->state != GUEST_RUNNING)
         return;
     machine->state = GUEST_PAUSED;
@@ -272,7 +274,7 @@ int host_reset(struct host *host, uint64_t guest, struct reset_report *report, s
         result = return_state(&r);
     end_phase(&r, RESET_STATE);
     if (result < 0) {
-        stay_paused(host, machine);
+        stay_paused(host, machine, failure);
         return -1;
     }
     machine->end = END_NONE;

@@ -43,6 +43,14 @@ bool host_lost_file(struct host *host, struct machine *machine, char *text, size
     return true;
 }
 
+int host_blame_lost_file(struct host *host, struct machine *machine, struct failure *failure)
+{
+    char text[MACHINE_REASON];
+    if (host_lost_file(host, machine, text, sizeof text))
+        fail(failure, FAIL_IO, "guest %" PRIu64 ": %s", machine->id, text);
+    return -1;
+}
+
 /* A restore under way. */
 struct restoring {
     struct host *host;

@@ -219,10 +219,10 @@ START_TEST(frames_are_read_across_layers_and_whatever_is_written_later)
         uint64_t last = LAYER_ALIGN - 2 * PAGE_BYTES;
         ck_assert_int_eq(pwrite(layer_fd(a), wanted, 2 * PAGE_BYTES, (off_t)last), 2 * PAGE_BYTES);
         ck_assert_int_eq(pwrite(layer_fd(b), wanted, 2 * PAGE_BYTES, 0), 2 * PAGE_BYTES);
-        ck_assert_int_eq(layers_read(layers, layer_hpa(a) + last, bytes, sizeof bytes, &failure), 0);
+        ck_assert_int_eq(layers_read(layers, layer_hpa(a) + last, bytes, sizeof bytes, false, &failure), 0);
         ck_assert_mem_eq(bytes, wanted, sizeof bytes);
         uint64_t end = layer_hpa(b) + 2 * PAGE_BYTES;
-        ck_assert_int_lt(layers_read(layers, end, bytes, 2 * PAGE_BYTES, &failure), 0); /* half of it is no frame */
+        ck_assert_int_lt(layers_read(layers, end, bytes, 2 * PAGE_BYTES, false, &failure), 0); /* half of it is no frame */
         ck_assert_int_eq(failure.class, FAIL_INTERNAL);
     }
     layer_close(layers, a);
@@ -239,7 +239,7 @@ START_TEST(frames_are_read_where_there_is_no_room_to_map_them)
     ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
     none.rlim_max = before.rlim_max;
     ck_assert_int_eq(setrlimit(RLIMIT_AS, &none), 0);
-    int result = layers_read(layers, layer_hpa(layer) + PAGE_BYTES, read, sizeof read, &failure);
+    int result = layers_read(layers, layer_hpa(layer) + PAGE_BYTES, read, sizeof read, false, &failure);
     ck_assert_int_eq(setrlimit(RLIMIT_AS, &before), 0);
     ck_assert_int_eq(result, 0);
     ck_assert_str_eq(read, written);
