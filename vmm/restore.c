@@ -188,9 +188,10 @@ static int make_memory(struct restoring *r)
     machine->vm->machine = machine; /* from here on machine_end() takes down both */
     if (r->eager)
         return load(r);
-    if (map_files(r) < 0)
+    if (map_files(r) < 0 || machine_coalesce(machine, host->layers, host_mapping_budget(host), r->failure) < 0)
         return -1;
-    return machine_coalesce(machine, host->layers, host_mapping_budget(host), r->failure);
+    machine_drop_retained(machine); /* the window will show what has been merged, and nothing of before */
+    return 0;
 }
 
 /* KVM is the judge of what a vCPU can be; what it refuses is the file's fault. */
