@@ -112,3 +112,18 @@ bool steps_fail(steps_fn *work, void *context, unsigned n, int error, int *statu
     }
     return failed;
 }
+
+unsigned steps_trace(steps_fn *work, void *context, long *numbers, unsigned room, int *status)
+{
+    pid_t child = start(work, context);
+    unsigned count = 0;
+
+    while (step(child, status)) { /* entering */
+        long number = (long)registers_of(child).orig_rax;
+        if (is_file_call(number) && count < room)
+            numbers[count++] = number;
+        if (!step(child, status)) /* leaving */
+            break;
+    }
+    return count;
+}

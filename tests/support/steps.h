@@ -17,4 +17,7 @@ bool steps_kill(steps_fn *work, void *context, unsigned n, int *status);
  * is in *status, the call in *number. */
 bool steps_fail(steps_fn *work, void *context, unsigned n, int error, int *status, long *number);
 
+/* Notes the numbers of these calls in their order, up to `room` of them. How many there were. */
+unsigned steps_trace(steps_fn *work, void *context, long *numbers, unsigned room, int *status);
+
 #endif

@@ -213,6 +213,28 @@ START_TEST(every_call_fails_without_tmpfile)
 }
 END_TEST
 
+/* Only a machine that loses its power would show that a sync is missing, so that their order is looked at. */
+START_TEST(data_is_synced_before_it_has_a_name)
+{
+    static const long wanted[] = {SYS_pwrite64, SYS_fsync, SYS_linkat, SYS_renameat, SYS_fsync};
+    long calls[512];
+    int status;
+    unsigned count = steps_trace(save, NULL, calls, 512, &status), found = 0;
+
+    ck_assert_int_eq(status, SAVED);
+    ck_assert_uint_ge(count, 20);
+    for (unsigned i = 0; i < count; i++) { /* the last writes, and then only these, in this order */
+        if (calls[i] == SYS_pwrite64)
+            found = 1;
+        else if (found < 5 && calls[i] == wanted[found])
+            found++;
+        else if (calls[i] == SYS_fsync || calls[i] == SYS_linkat || calls[i] == SYS_renameat)
+            found = 6; /* out of order */
+    }
+    ck_assert_uint_eq(found, 5);
+}
+END_TEST
+
 /* A mount of its own, where there are the rights to or where the kernel lets users have some of their own. */
 static void own_mounts(void)
 {
@@ -318,6 +340,7 @@ int main(void)
     tcase_add_test(tcase, killed_at_every_step_without_tmpfile);
     tcase_add_test(tcase, every_call_fails);
     tcase_add_test(tcase, every_call_fails_without_tmpfile);
+    tcase_add_test(tcase, data_is_synced_before_it_has_a_name);
     tcase_add_test(tcase, the_disk_is_full);
     tcase_add_test(tcase, a_file_may_not_grow_so_long);
     suite_add_tcase(suite, tcase);
