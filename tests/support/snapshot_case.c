@@ -3,11 +3,13 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Of each vCPU: sizes as in KVM. */
@@ -106,6 +108,15 @@ const char *case_path(const struct snapshot_case *c, const char *name)
     char *path = paths[next++ % 64];
     snprintf(path, sizeof paths[0], "%s/%s", c->folder, name);
     return path;
+}
+
+void case_obey_modes(void)
+{
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct data[2];
+    ck_assert_int_eq((int)syscall(SYS_capget, &header, data), 0);
+    data[0].effective &= ~(1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH);
+    ck_assert_int_eq((int)syscall(SYS_capset, &header, data), 0);
 }
 
 unsigned case_files(const struct snapshot_case *c, unsigned *hidden)

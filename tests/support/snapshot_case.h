@@ -31,6 +31,9 @@ uint64_t case_random(struct snapshot_case *c, uint64_t limit);
 /* The path of a file in the folder, which stands until 64 more have been asked for. */
 const char *case_path(const struct snapshot_case *c, const char *name);
 
+/* From here on what modes of files say holds for this process, though it be root's. */
+void case_obey_modes(void);
+
 /* Files in the folder, those of hidden names among them. */
 unsigned case_files(const struct snapshot_case *c, unsigned *hidden);
 
