@@ -120,20 +120,20 @@ START_TEST(restore_reports_lazy_and_eager_beside_forks)
     const json_t *figures, *baselines;
 
     make_place(place);
-    report = report_of(PTSTAT("restore", "--json", "-n", "7", SMALL, "--snapshot-dir", place), "restore");
+    report = report_of(PTSTAT("restore", "--json", "-n", "11", SMALL, "--snapshot-dir", place), "restore");
     figures = json_object_get(report, "figures");
     baselines = json_object_get(report, "baselines");
     check_environment(json_object_get(report, "environment"), SMALL_MEMORY, 8 << 20, 256 << 10);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        check_figure(figures, names[i], 7);
+        check_figure(figures, names[i], 11);
         snprintf(name, sizeof(name), "fork_%s", names[i]);
-        check_figure(baselines, name, 7);
+        check_figure(baselines, name, 11);
     }
-    check_figure(figures, "eager_first_instruction", 5);
-    check_figure(figures, "eager_first_output", 5);
+    check_figure(figures, "eager_first_instruction", 2);
+    check_figure(figures, "eager_first_output", 2);
     ck_assert_uint_eq(json_object_size(figures), 5);
-    check_figure(baselines, "fork2", 7);
-    check_figure(baselines, "full_copy", 5);
+    check_figure(baselines, "fork2", 11);
+    check_figure(baselines, "full_copy", 2);
     ck_assert_uint_eq(json_object_size(baselines), 5);
     json_decref(report);
     ck_assert_msg(rmdir(place) == 0, "something is left in %s", place);
@@ -230,7 +230,7 @@ END_TEST
 
 START_TEST(scattered_writes_take_as_much_memory)
 {
-    json_t *report = report_of(PTSTAT("density", "--json", "-n", "3", "--scatter", SMALL), "density");
+    json_t *report = report_of(PTSTAT("density", "--json", "-n", "7", "--scatter", SMALL), "density");
     const json_int_t dirty = 256 << 10;
 
     ck_assert_int_ge(integer(json_object_get(json_object_get(report, "figures"), "bytes_per_child"), "p50"), dirty);

@@ -18,9 +18,10 @@
 #define PERIOD_US UINT64_C(100000) /* guest 0 is paused; a child is soon after its first round */
 #define SAMPLES   5                /* forks at each number of children */
 
-/* The VMM's memory is taken when two readings this far apart agree. */
-#define STILL_US    4000
-#define STILL_TRIES 50
+/* The VMM's memory is read when it has stayed as it is over so many readings. */
+#define STILL_US       4000
+#define STILL_READINGS 6
+#define STILL_TRIES    250
 
 /* What a child takes beside its dirty set, here and as a process, with a good margin. */
 #define CHILD_BYTES (UINT64_C(4) << 20)
@@ -31,6 +32,7 @@ struct density {
     struct baseline *baseline;
     struct report *report;
     pid_t vmm;
+    uint64_t bytes;                          /* that the VMM takes, as last read */
     int64_t kernel_guests, kernel_processes; /* bytes that the kernel took for all children of either kind */
 };
 
@@ -63,13 +65,12 @@ static uint64_t still_memory(const struct density *density)
 {
     uint64_t last = whole_memory(density);
 
-    for (unsigned i = 0; i < STILL_TRIES; i++) {
+    for (unsigned i = 0, alike = 1; i < STILL_TRIES && alike < STILL_READINGS; i++) {
         uint64_t now;
 
         sleep_us(STILL_US);
         now = whole_memory(density);
-        if (now == last)
-            break;
+        alike = now == last ? alike + 1 : 1;
         last = now;
     }
     return last;
@@ -86,16 +87,16 @@ static int64_t kernel_bytes(void)
 /* One child more that stays, and what it adds once it stands still and the VMM has a machine ready again. */
 static void add_guest(struct density *density)
 {
-    const uint64_t before = still_memory(density);
+    const uint64_t before = density->bytes;
     const int64_t kernel_before = kernel_bytes();
     struct fork_times times;
-    uint64_t after;
 
     session_pause(density->session, session_fork(density->session, &times));
     session_settle(density->session);
-    after = still_memory(density);
+    density->bytes = still_memory(density);
     density->kernel_guests += kernel_bytes() - kernel_before;
-    figure_add_bytes(&density->report->figures, "bytes_per_child", after > before ? after - before : 0);
+    figure_add_bytes(&density->report->figures, "bytes_per_child",
+                     density->bytes > before ? density->bytes - before : 0);
 }
 
 static void add_process(struct density *density)
@@ -123,6 +124,7 @@ static void measure_forks(struct density *density, unsigned children)
         figure_add(&density->report->baselines, base, baseline_fork(density->baseline));
     }
     figure_compare(&density->report->figures, name, base);
+    density->bytes = still_memory(density);
 }
 
 /* 0, 1, 2, 5, 10, 20, 50 and so on: two to four figures a decade, and the last. */

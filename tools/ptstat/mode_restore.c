@@ -11,7 +11,7 @@
 #include "tools/ptstat/terminal.h"
 
 #define SAVED      "saved"
-#define MOST_EAGER 5 /* of the rounds: they take as long as copying all the memory */
+#define LESS_EAGER 10 /* one round in so many is eager too, which takes as long as copying all the memory */
 
 static void measure_fork(struct session *session, struct report *report)
 {
@@ -57,7 +57,7 @@ static void compare(struct report *report)
 static void measure(const struct arguments *arguments, struct session *session, struct baseline *baseline,
                     struct report *report)
 {
-    const unsigned eager = arguments->rounds < MOST_EAGER ? arguments->rounds : MOST_EAGER;
+    const unsigned eager = (arguments->rounds + LESS_EAGER - 1) / LESS_EAGER;
     struct snapshot_times saved;
     struct fork_times first;
     char path[SNAPSHOT_PATH];

@@ -12,7 +12,7 @@
 
 /* Edges as parts of the whole: the legend has what is right of RIGHT. */
 #define LEFT   0.075
-#define RIGHT  0.795
+#define RIGHT  0.775
 #define GAP    0.03
 #define BOTTOM 0.125
 #define TOP    0.815
@@ -195,7 +195,7 @@ static void put_panel(const struct plot *plot, size_t p, FILE *to)
     range_of(plot, panel->unit, &least, &most);
     put_scale('y', panel->unit, least, most, !is_shared || !p, to);
     if (is_shared)
-        fprintf(to, "set key at screen %g,%g left top Left reverse samplen 2.5 spacing 1.35\n", RIGHT + 0.012, TOP);
+        fprintf(to, "set key at screen %g,%g left top Left reverse samplen 2.5 spacing 1.35 font ',12'\n", RIGHT + 0.012, TOP);
     else
         fprintf(to, "set key at screen %g,%g left top Left reverse samplen 2.5 spacing 1.25\n", left, 0.2);
     put_curves(plot, p, !is_shared || is_last, to);
