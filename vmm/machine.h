@@ -69,6 +69,7 @@ struct pages {
 struct saved_as {
     char *path; /* absolute; NULL: there is none */
     struct snapshot_name name;
+    unsigned chain; /* files: it and those it builds on */
 };
 
 struct machine {

@@ -212,6 +212,7 @@ static int remember_origin(struct restoring *r)
     if (!machine->saved.path)
         return fail(r->failure, FAIL_NO_MEMORY, "out of memory for a guest");
     machine->saved.name = *snapshot_name(r->top);
+    machine->saved.chain = r->chain->count;
     return machine_track_unsaved(machine, r->failure);
 }
 

@@ -128,6 +128,10 @@ static int check(struct host *host, struct machine *machine, const struct snapsh
     if (request->diff && !machine->saved.path)
         return fail(failure, FAIL_UNSUPPORTED,
                     "guest %" PRIu64 " has no snapshot that a diff could build on; make a full one first", machine->id);
+    if (request->diff && machine->saved.chain >= SNAPSHOT_CHAIN_MAX)
+        return fail(failure, FAIL_UNSUPPORTED,
+                    "guest %" PRIu64 ": its last snapshot builds on %u others, and no more can be; make a full one",
+                    machine->id, machine->saved.chain - 1);
     return check_target(host, machine, request, failure);
 }
 
@@ -140,6 +144,7 @@ int host_inherit_saved(struct host *host, struct machine *child, const struct ma
     if (!child->saved.path)
         return fail(failure, FAIL_NO_MEMORY, "out of memory for a guest");
     child->saved.name = parent->saved.name;
+    child->saved.chain = parent->saved.chain;
     if (machine_track_unsaved(child, failure) < 0)
         return -1;
     for (size_t i = 0; i < bitmap_words(child->view.memory / PAGE_BYTES); i++)
@@ -161,6 +166,7 @@ static int prepare(struct save *save, struct machine *machine, const struct snap
     if (request->diff) {
         save->parent.path = strdup(machine->saved.path);
         save->parent.name = machine->saved.name;
+        save->parent.chain = machine->saved.chain;
     }
     if (!save->path || !save->unsaved || (request->diff && !save->parent.path))
         return fail(failure, FAIL_NO_MEMORY, "out of memory for a snapshot");
@@ -346,7 +352,7 @@ static void settle_guest(struct save *save)
         return;
     }
     free(machine->saved.path);
-    machine->saved = (struct saved_as){path, save->result.name};
+    machine->saved = (struct saved_as){path, save->result.name, save->parent.chain + 1};
     machine->snapshots++;
 }
 

@@ -4,6 +4,7 @@
  */
 #include "tests/support/kvm_snapshot.h"
 
+#include <cleave/snapshot.h>
 #include <errno.h>
 #include <linux/capability.h>
 #include <sched.h>
@@ -237,6 +238,36 @@ START_TEST(files_that_a_guest_needs_are_not_replaced_by_its_own)
 }
 END_TEST
 
+/* As long as a chain may be, and no longer: what could never be restored is not saved. */
+START_TEST(diff_that_no_chain_has_room_for_is_refused)
+{
+    struct rig rig = start_counter();
+    char name[16];
+    rig_snapshot(&rig, 0, snapshot_place("link-1"));
+    for (unsigned i = 2; i <= SNAPSHOT_CHAIN_MAX; i++) {
+        snprintf(name, sizeof name, "link-%u", i);
+        rig_diff(&rig, 0, snapshot_place(name));
+        if (i == SNAPSHOT_CHAIN_MAX / 2) { /* those that the guest was restored from count, and a child's are its own */
+            uint64_t child = rig_fork(&rig, 0, 1, true, NULL);
+            rig_diff(&rig, child, snapshot_place("child"));
+            rig_quit(&rig);
+            rig = RESTORED(snapshot_place(name));
+        }
+    }
+    uint64_t guest = rig_restore(&rig, snapshot_place(name), 0), child = rig_fork(&rig, guest, 1, true, NULL);
+    const uint64_t all[] = {0, guest, child};
+    for (size_t i = 0; i < 3; i++)
+        rig_refused(&rig, "Unsupported", "full", "snapshot", "{s:I, s:s, s:s}", "guest", (json_int_t)all[i], "path",
+                    snapshot_place("one-more"), "kind", "diff");
+    ck_assert_int_lt(access(snapshot_place("one-more"), F_OK), 0);
+    rig_snapshot(&rig, child, snapshot_place("full"));
+    rig_diff(&rig, child, snapshot_place("one-more"));
+    rig_do(&rig, "kill", guest);
+    rig_do(&rig, "kill", rig_restore(&rig, snapshot_place("one-more"), RESTORE_PAUSED));
+    rig_quit(&rig);
+}
+END_TEST
+
 /* A mount namespace of its own. */
 static void enter_namespace(void)
 {
@@ -389,6 +420,7 @@ int main(void)
     tcase_add_test(tests, guest_of_another_kind_of_machine_is_not_restored_here);
     tcase_add_test(tests, places_that_take_no_file_are_not_saved_to);
     tcase_add_test(tests, diff_without_anything_to_build_on_is_refused);
+    tcase_add_test(tests, diff_that_no_chain_has_room_for_is_refused);
     tcase_add_test(tests, files_that_a_guest_needs_are_not_replaced_by_its_own);
     tcase_add_test(tests, missing_permission_is_said);
     tcase_add_test(tests, read_only_file_system_is_said);
