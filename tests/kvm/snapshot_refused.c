@@ -268,6 +268,37 @@ START_TEST(diff_that_no_chain_has_room_for_is_refused)
 }
 END_TEST
 
+static void diff_is_refused(struct rig *rig, uint64_t guest, const char *word)
+{
+    rig_refused(rig, "InvalidArgument", word, "snapshot", "{s:I, s:s, s:s}", "guest", (json_int_t)guest, "path",
+                snapshot_place("lost"), "kind", "diff");
+    ck_assert_int_lt(access(snapshot_place("lost"), F_OK), 0);
+}
+
+/* By another guest's, or by something else: what could never be restored is not saved. */
+START_TEST(diff_whose_parent_has_been_replaced_is_refused)
+{
+    struct rig rig = start_counter();
+    const char *shared = snapshot_place("shared");
+    uint64_t child = rig_fork(&rig, 0, 1, false, NULL);
+    rig_snapshot(&rig, 0, shared);
+    rig_snapshot(&rig, child, shared);
+    diff_is_refused(&rig, 0, shared);
+    rig_diff(&rig, child, snapshot_place("diff")); /* it is the other's */
+    rig_do(&rig, "kill", rig_restore(&rig, snapshot_place("diff"), RESTORE_PAUSED));
+    ck_assert_int_eq(rename(snapshot_place("diff"), snapshot_place("moved")), 0); /* may well come back */
+    rig_diff(&rig, child, snapshot_place("next"));
+    ck_assert_int_eq(rename(snapshot_place("moved"), snapshot_place("diff")), 0);
+    rig_do(&rig, "kill", rig_restore(&rig, snapshot_place("next"), RESTORE_PAUSED));
+    write_file(snapshot_place("next"), "text", 4);
+    diff_is_refused(&rig, child, snapshot_place("next"));
+    rig_snapshot(&rig, 0, snapshot_place("full"));
+    rig_diff(&rig, 0, snapshot_place("diff"));
+    run_on(&rig, 0);
+    rig_quit(&rig);
+}
+END_TEST
+
 /* A mount namespace of its own. */
 static void enter_namespace(void)
 {
@@ -421,6 +452,7 @@ int main(void)
     tcase_add_test(tests, places_that_take_no_file_are_not_saved_to);
     tcase_add_test(tests, diff_without_anything_to_build_on_is_refused);
     tcase_add_test(tests, diff_that_no_chain_has_room_for_is_refused);
+    tcase_add_test(tests, diff_whose_parent_has_been_replaced_is_refused);
     tcase_add_test(tests, files_that_a_guest_needs_are_not_replaced_by_its_own);
     tcase_add_test(tests, missing_permission_is_said);
     tcase_add_test(tests, read_only_file_system_is_said);

@@ -56,21 +56,33 @@ static bool is_target(const struct target *target, const struct snapshot *snapsh
            status.st_ino == target->old.st_ino;
 }
 
+/* The parent may be elsewhere for the time being; but where another file has taken its place, it is lost. */
+static int open_parent_of_new(const struct target *target, const struct snapshot_job *job, struct snapshot **parent)
+{
+    struct snapshot_error why;
+    char shown[REPORT_PATH];
+    *parent = snapshot_open(job->parent_path, &why);
+    bool replaced = *parent ? !ancestry_same(snapshot_name(*parent), job->parent) : why.class == SNAPSHOT_INVALID;
+    if (!replaced)
+        return 0;
+    snapshot_close(*parent);
+    return report_as(target->report, SNAPSHOT_ARGUMENT,
+                     "another file has taken the place of %s, which it builds on: make a full snapshot",
+                     report_path(job->parent_path, shown));
+}
+
 int ancestry_check_target(const struct target *target, const struct snapshot_job *job)
 {
     struct snapshot_error ignored;
+    struct snapshot *at;
     bool hit = false;
 
-    if (!target->exists)
-        return 0;
-    struct snapshot *at = snapshot_open(job->parent_path, &ignored);
-    if (at && !ancestry_same(snapshot_name(at), job->parent)) {
-        snapshot_close(at);
-        return 0;
-    }
+    if (open_parent_of_new(target, job, &at) < 0)
+        return -1;
     for (unsigned i = 0; at && i < SNAPSHOT_CHAIN_MAX && !hit; i++) {
-        hit = is_target(target, at);
-        struct snapshot *next = hit || !snapshot_parent(at) ? NULL : ancestry_open_parent(at, &ignored);
+        hit = target->exists && is_target(target, at);
+        struct snapshot *next =
+            hit || !target->exists || !snapshot_parent(at) ? NULL : ancestry_open_parent(at, &ignored);
         snapshot_close(at);
         at = next;
     }
