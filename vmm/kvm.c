@@ -169,7 +169,7 @@ static int read_capabilities(struct kvm *kvm, struct failure *failure)
     kvm->has_xcrs = ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_XCRS) > 0;
     kvm->has_debugregs = ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_DEBUGREGS) > 0;
     int sync = ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_SYNC_REGS);
-    kvm->has_sync_regs = sync > 0 && (sync & SYNCED) == SYNCED;
+    kvm->has_sync_regs = sync > 0 && ((unsigned)sync & SYNCED) == SYNCED;
     return 0;
 }
 
