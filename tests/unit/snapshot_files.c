@@ -117,6 +117,41 @@ START_TEST(diffs_on_diffs_come_back)
 }
 END_TEST
 
+/* Pages next to each other that lie at adjacent offsets, but of two files. */
+START_TEST(extents_do_not_go_from_file_to_file)
+{
+    uint8_t *dirty = calloc(c.memory / SNAPSHOT_PAGE, 1);
+    struct snapshot_job job = case_job(&c, case_path(&c, "0"));
+
+    case_fill(&c, SNAPSHOT_PAGE, 2 * SNAPSHOT_PAGE); /* at 4096 and 8192 */
+    struct snapshot_result result = case_save(&job);
+    case_fill(&c, 0, SNAPSHOT_PAGE);
+    case_fill(&c, 2 * SNAPSHOT_PAGE, SNAPSHOT_PAGE);
+    dirty[0] = dirty[2] = 1; /* at 4096 and 8192 too */
+    case_save_diff(&c, case_path(&c, "1"), &result.name, job.path, dirty, false);
+    case_expect(case_path(&c, "1"), c.ram, c.memory);
+    free(dirty);
+}
+END_TEST
+
+/* Its last section is empty and comes after a name of any length. */
+START_TEST(a_diff_of_nothing)
+{
+    uint8_t *dirty = calloc(c.memory / SNAPSHOT_PAGE, 1);
+    const char *names[] = {"0", "1", "22", "333", "4444"};
+    struct snapshot_job job = case_job(&c, case_path(&c, "0"));
+
+    case_scribble(&c, 5, NULL);
+    struct snapshot_result result = case_save(&job);
+    for (unsigned i = 1; i < 5; i++) {
+        result = case_save_diff(&c, case_path(&c, names[i]), &result.name, case_path(&c, names[i - 1]), dirty, i % 2);
+        ck_assert_uint_eq(result.pages + result.zero_pages, 0);
+        case_expect(case_path(&c, names[i]), c.ram, c.memory);
+    }
+    free(dirty);
+}
+END_TEST
+
 START_TEST(compressed_diffs_among_others_come_back)
 {
     diffs_come_back(true);
@@ -262,6 +297,8 @@ int main(void)
     tcase_add_test(tcase, memory_of_any_pattern_comes_back);
     tcase_add_test(tcase, memory_in_pieces_comes_back);
     tcase_add_test(tcase, diffs_on_diffs_come_back);
+    tcase_add_test(tcase, extents_do_not_go_from_file_to_file);
+    tcase_add_test(tcase, a_diff_of_nothing);
     tcase_add_test(tcase, compressed_diffs_among_others_come_back);
     tcase_add_test(tcase, untouched_memory_takes_no_space);
     tcase_add_test(tcase, data_lies_where_it_can_be_mapped);

@@ -1,6 +1,7 @@
 /* Files that are no snapshots, or no good ones: whatever bytes they have, opening and verifying them together refuse
  * them, naming what is wrong, and nothing leaks. The sanitizers watch. */
 #include "tests/support/snapshot_case.h"
+#include "tests/support/steps.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static struct snapshot_case c;
@@ -312,6 +314,7 @@ START_TEST(zeros_of_a_diff_store_nothing)
         {OF_CONTENT, LAYOUT_RUNS, 40 + 32, 8, 1, "run 1: offset is 0, but stored or checksum is not"},
         {OF_CONTENT, LAYOUT_RUNS, 40 + 8, 8, 4 * CASE_MIB, "run 1: bytes is 4194304"},
         {OF_CONTENT, LAYOUT_PARENT, 24, 1, 0, "section 5 (parent): the path is neither"},
+        {OF_CONTENT, LAYOUT_PARENT, 26, 1, 0, "section 5 (parent): the path is neither"},
         {OF_CONTENT, LAYOUT_PARENT, 25, 1, '/', "section 5 (parent): the path is neither"},
         {OF_SECTION, LAYOUT_PARENT, 16, 8, 23, "section 5 (parent): 23 bytes are too few"},
         {OF_SECTION, LAYOUT_PARENT, 16, 8, 24, "section 5 (parent): the path is neither"},
@@ -427,6 +430,25 @@ START_TEST(paths_that_are_no_files_are_refused)
 }
 END_TEST
 
+static int open_it(void *path)
+{
+    return snapshot_open(path, &error) != NULL;
+}
+
+/* To open a device can be to set it off. */
+START_TEST(what_is_no_file_is_not_even_opened)
+{
+    char device[] = "/dev/zero";
+    long calls[64];
+    int status;
+    unsigned count = steps_trace(open_it, device, calls, 64, &status);
+    ck_assert_int_eq(status, 0);
+    ck_assert_uint_ge(count, 1);
+    for (unsigned i = 0; i < count; i++)
+        ck_assert_int_ne(calls[i], SYS_openat);
+}
+END_TEST
+
 START_TEST(a_file_without_permission_is_refused)
 {
     const char *path = case_path(&c, "full");
@@ -513,6 +535,7 @@ int main(void)
     tcase_add_test(tcase, room_for_something_hidden_is_refused);
     tcase_add_test(tcase, a_section_has_a_limit);
     tcase_add_test(tcase, paths_that_are_no_files_are_refused);
+    tcase_add_test(tcase, what_is_no_file_is_not_even_opened);
     tcase_add_test(tcase, a_file_without_permission_is_refused);
     tcase_add_test(tcase, a_file_cut_off_while_open_is_an_error);
     tcase_add_test(tcase, page_data_that_changed_is_found_when_it_is_loaded);

@@ -235,6 +235,25 @@ START_TEST(data_is_synced_before_it_has_a_name)
 }
 END_TEST
 
+/* A machine may have far more memory than it has touched. */
+START_TEST(holes_are_not_read)
+{
+    long calls[512];
+    int status;
+    unsigned reads = 0;
+
+    case_punch(&c, 0, c.memory);
+    case_fill(&c, 0, SNAPSHOT_PAGE);
+    case_fill(&c, 3 * CASE_MIB, SNAPSHOT_PAGE);
+    unsigned count = steps_trace(save, NULL, calls, 512, &status);
+    ck_assert_int_eq(status, SAVED);
+    for (unsigned i = 0; i < count; i++)
+        reads += calls[i] == SYS_pread64;
+    ck_assert_uint_eq(reads, 2);
+    case_expect(path, c.ram, c.memory);
+}
+END_TEST
+
 /* A mount of its own, where there are the rights to or where the kernel lets users have some of their own. */
 static void own_mounts(void)
 {
@@ -341,6 +360,7 @@ int main(void)
     tcase_add_test(tcase, every_call_fails);
     tcase_add_test(tcase, every_call_fails_without_tmpfile);
     tcase_add_test(tcase, data_is_synced_before_it_has_a_name);
+    tcase_add_test(tcase, holes_are_not_read);
     tcase_add_test(tcase, the_disk_is_full);
     tcase_add_test(tcase, a_file_may_not_grow_so_long);
     suite_add_tcase(suite, tcase);
