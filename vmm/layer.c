@@ -30,6 +30,7 @@ static void layer_destroy(void *argument)
         close(layer->fd);
     for (int i = 0; i < LEVELS; i++)
         free(layer->refs[i]);
+    free(layer->small);
     free(layer->dead);
     free(layer->file.path);
     free(layer);
@@ -110,8 +111,10 @@ static int add_layer(struct layers *layers, int fd, uint64_t size, struct layer 
         layer->open = true;
         for (int i = 0; i < LEVELS; i++)
             layer->refs[i] = calloc((size >> (12 + 9 * i)) + 1, sizeof(uint32_t));
+        layer->small = calloc(size / BLOCK_BYTES + 1, sizeof(uint16_t));
     }
-    if (!layer || !layer->refs[0] || !layer->refs[1] || !layer->refs[2] || find_hpa(layers, layer->gib, &first) < 0) {
+    if (!layer || !layer->small || !layer->refs[0] || !layer->refs[1] || !layer->refs[2] ||
+        find_hpa(layers, layer->gib, &first) < 0) {
         if (layer)
             layer_destroy(layer);
         else if (fd >= 0)
@@ -256,14 +259,24 @@ static bool held_above(const struct layer *layer, uint64_t page, unsigned level)
     return (level < 2 && layer->refs[1][page >> 9]) || (level < 3 && layer->refs[2][page >> 18]);
 }
 
-/* Pages below a unit of `level` that nothing counts, the unit itself and what contains it apart. */
+/* Of 512, or less at the layer's end. */
+static uint64_t pages_of_block(const struct layer *layer, uint64_t block)
+{
+    uint64_t left = layer->size / PAGE_BYTES - (block << 9);
+    return left < 512 ? left : 512;
+}
+
+/* Pages below a unit of `level` that nothing counts, the unit itself and what contains it apart. For a block that takes
+ * no look at its pages: a large file is mapped by its blocks. */
 static uint64_t uncounted(const struct layer *layer, uint64_t unit, unsigned level)
 {
     if (level == 1)
         return 1;
+    if (level == 2)
+        return pages_of_block(layer, unit) - layer->small[unit];
     uint64_t pages = 0, below = unit << 9;
-    for (uint64_t i = below; i < below + 512 && (i << (12 + 9 * (level - 2))) < layer->size; i++)
-        pages += layer->refs[level - 2][i] ? 0 : uncounted(layer, i, level - 1);
+    for (uint64_t i = below; i < below + 512 && i * BLOCK_BYTES < layer->size; i++)
+        pages += layer->refs[1][i] ? 0 : uncounted(layer, i, 2);
     return pages;
 }
 
@@ -275,9 +288,14 @@ bool layers_get(void *context, uint64_t hpa, unsigned level, uint64_t count)
         return false;
     uint64_t first = (hpa - layer->hpa) >> shift;
     uint32_t *refs = layer->refs[level - 1];
-    for (uint64_t i = first; i < first + count; i++)
-        if (refs[i]++ == 0 && !held_above(layer, i << (9 * (level - 1)), level))
+    for (uint64_t i = first; i < first + count; i++) {
+        if (refs[i]++ != 0)
+            continue;
+        if (!held_above(layer, i << (9 * (level - 1)), level))
             layer->live_pages += uncounted(layer, i, level);
+        if (level == 1)
+            layer->small[i >> 9]++;
+    }
     layer->live += count;
     return true;
 }
@@ -316,6 +334,10 @@ static void bury_unit(struct layer *layer, uint64_t unit, unsigned level)
         bury(layer, first, 1);
         return;
     }
+    if (level == 2 && !layer->small[unit]) {
+        bury(layer, first, pages_of_block(layer, unit));
+        return;
+    }
     uint64_t below = unit << 9;
     for (uint64_t i = below; i < below + 512 && (i << (12 + 9 * (level - 2))) < layer->size; i++)
         if (!layer->refs[level - 2][i])
@@ -328,9 +350,13 @@ void layers_put(void *context, uint64_t hpa, unsigned level, uint64_t count)
     unsigned shift = 12 + 9 * (level - 1);
     uint64_t first = (hpa - layer->hpa) >> shift;
     uint32_t *refs = layer->refs[level - 1];
-    for (uint64_t i = first; i < first + count; i++)
-        if (--refs[i] == 0)
-            bury_unit(layer, i, level);
+    for (uint64_t i = first; i < first + count; i++) {
+        if (--refs[i] != 0)
+            continue;
+        if (level == 1)
+            layer->small[i >> 9]--;
+        bury_unit(layer, i, level);
+    }
     layer->live -= count;
 }
 

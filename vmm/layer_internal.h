@@ -23,6 +23,7 @@ struct layer {
     uint64_t live;          /* sum of all counts */
     uint64_t live_pages;    /* pages that some count holds */
     uint32_t *refs[3];      /* by level - 1, one a unit of that level */
+    uint16_t *small;        /* by unit of level 2: pages in it that are counted one by one */
     struct run *dead;       /* not yet punched */
     size_t dead_count, dead_room;
     struct layer *next;

@@ -110,6 +110,24 @@ START_TEST(a_page_lives_while_any_level_counts_it)
 }
 END_TEST
 
+START_TEST(pages_and_the_block_around_them_count_each_page_once)
+{
+    struct layer *a = new_layer(BLOCK_BYTES + 10 * PAGE_BYTES); /* the second block is cut off */
+    uint64_t hpa = layer_hpa(a);
+    for (int round = 0; round < 2; round++) {
+        ck_assert(layers_get(layers, hpa + 5 * PAGE_BYTES, 1, 3));
+        ck_assert_uint_eq(layers_live_bytes(layers), 3 * PAGE_BYTES);
+        ck_assert(layers_get(layers, hpa, 2, 1));
+        ck_assert_uint_eq(layers_live_bytes(layers), BLOCK_BYTES);
+        layers_put(layers, hpa, 2, 1);
+        ck_assert_uint_eq(layers_live_bytes(layers), 3 * PAGE_BYTES);
+        layers_put(layers, hpa + 5 * PAGE_BYTES, 1, 3);
+        ck_assert_uint_eq(layers_live_bytes(layers), 0);
+    }
+    layer_close(layers, a);
+}
+END_TEST
+
 START_TEST(dead_pages_go_back_to_the_kernel_and_living_ones_stay)
 {
     struct layer *a = new_layer(BLOCK_BYTES);
@@ -256,6 +274,7 @@ int main(void)
     tcase_add_test(tests, hpas_of_a_closed_layer_are_used_again);
     tcase_add_test(tests, frames_outside_any_layer_are_refused);
     tcase_add_test(tests, a_page_lives_while_any_level_counts_it);
+    tcase_add_test(tests, pages_and_the_block_around_them_count_each_page_once);
     tcase_add_test(tests, dead_pages_go_back_to_the_kernel_and_living_ones_stay);
     tcase_add_test(tests, a_layer_goes_with_its_last_reference_once_closed);
     tcase_add_test(tests, layers_cannot_change_their_size);
