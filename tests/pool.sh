@@ -19,17 +19,19 @@ trap 'exit 143' TERM
 
 say() { printf '%s\n' "$*"; }
 
-# launch LOG COMMAND...: in the background, as `leader` of a session. Bash makes what it starts there deaf to Ctrl-C.
+# launch LOG COMMAND...: in the background, in a session that `leader` leads: a shell, which outlives any signal that ends
+# the command, because bash may forget a job of its own that died by one. It also makes its jobs deaf to Ctrl-C.
 launch() {
     local log=$1
     shift
-    setsid env --default-signal=INT,QUIT "$@" >"$log" 2>&1 </dev/null &
+    # shellcheck disable=SC2016 # for that shell
+    setsid bash -c 'env --default-signal=INT,QUIT "$@"; exit $?' launch "$@" >"$log" 2>&1 </dev/null &
     leader=$!
 }
 
 # members SESSION...: the processes of these sessions, whatever process groups they have made.
 members() {
-    cat /proc/[0-9]*/stat 2>/dev/null |
+    { cat /proc/[0-9]*/stat 2>/dev/null || true; } | # some may be gone by now
         awk -v sessions=" $* " '{ id = $1; sub(/^.*\) /, ""); if ($1 != "Z" && index(sessions, " " $4 " ")) print id }'
 }
 
@@ -43,21 +45,24 @@ empty() {
     done
 }
 
-# end SESSION...: kills what is there, even what is being started meanwhile.
-end() {
+# send SIGNAL SESSION...: to all that runs there.
+send() {
     local ids
-    while ids=$(members "$@") && [[ -n $ids ]]; do
-        # shellcheck disable=SC2086 # one word a process
-        kill -KILL $ids 2>/dev/null
-        sleep 0.1
-    done
+    ids=$(members "${@:2}")
+    # shellcheck disable=SC2086 # one word a process
+    [[ -z $ids ]] || kill "-$1" $ids 2>/dev/null
 }
 
-# A command that is asked to end may end what it has started, and remove its files.
+# end SESSION...: kills what is there, even what is being started meanwhile.
+end() {
+    while send KILL "$@"; ! empty 1 "$@"; do :; done
+}
+
+# What is asked to end may remove its files and end what it has started.
 stop_all() {
     trap '' HUP INT TERM
     [[ ${#running[@]} -gt 0 ]] || return
-    kill -TERM "${!running[@]}" 2>/dev/null
+    send TERM "${!running[@]}"
     empty 10 "${!running[@]}" || end "${!running[@]}"
     wait
 } 2>/dev/null
