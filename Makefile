@@ -3,7 +3,8 @@
 #   make            everything, under build/
 #   make demo       launch a guest, fork it live, show what happened
 #   make check      every test, under every sanitizer that applies
-#   make check-nested  the KVM tests on an emulated machine, as `make check` does where /dev/kvm is missing
+#   make check-nested  the KVM tests on emulated machines alone, which are a part of `make check`
+#   make check-release  before a release: KVM tests on all emulated machines, longer random runs; takes hours
 #   make fuzz       the page-table library and the reader of snapshots under libFuzzer, for FUZZ_SECONDS=20 each
 #   make coverage   which lines of the page-table library its tests reach
 #   make bench      the library's and the VMM's figures, as ratios to a baseline of the same run
@@ -69,7 +70,7 @@ VMM     := $(BUILD)/vmm
 TOOL_BIN := $(TOOLS:%=$(BUILD)/tools/%)
 GUEST_BIN := $(GUESTS:%=$(BUILD)/guest/%.bin) $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest.bin
 
-.PHONY: all demo check check-nested bench fuzz coverage install install-lib uninstall clean packages test-programs
+.PHONY: all demo check check-nested check-release bench fuzz coverage install install-lib uninstall clean packages test-programs
 .PHONY: kvm-programs bench-programs fuzz-programs fuzz-targets coverage-programs coverage-atomic coverage-single hw-programs
 .DELETE_ON_ERROR:
 
@@ -277,10 +278,14 @@ check:
 	@.ci/packages check
 	@tests/run
 
-# The KVM tests on an emulated machine, which `make check` does by itself where there is no /dev/kvm.
 check-nested:
 	@.ci/packages check
 	@tests/run --nested
+
+check-release:
+	@.ci/packages check
+	@.ci/packages release
+	@tests/release
 
 fuzz coverage:
 	@.ci/packages check

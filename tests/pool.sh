@@ -151,13 +151,19 @@ build() {
     fi
 }
 
-# wanted PROGRAM...: those that there are and whose name matches, in programs.
+# wanted PROGRAM...: those whose name matches, in programs. What is no program is passed over; what is missing has failed.
 wanted() {
     local program
     programs=()
     for program in "$@"; do
         # shellcheck disable=SC2053 # a pattern it is
-        [[ -x $program && ${program##*/} == $pattern ]] && programs+=("$program")
+        [[ ${program##*/} == $pattern ]] || continue
+        if [[ ! -e $program ]]; then
+            say "FAILED: $program is not there"
+            failed=$((failed + 1))
+        elif [[ -x $program ]]; then
+            programs+=("$program")
+        fi
     done
 }
 
