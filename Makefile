@@ -70,7 +70,7 @@ VMM     := $(BUILD)/vmm
 TOOL_BIN := $(TOOLS:%=$(BUILD)/tools/%)
 GUEST_BIN := $(GUESTS:%=$(BUILD)/guest/%.bin) $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest.bin
 
-.PHONY: all demo check check-nested check-release bench fuzz coverage install install-lib uninstall clean packages test-programs
+.PHONY: all demo check check-nested check-release bench fuzz coverage install install-lib uninstall clean packages test-programs unit-programs
 .PHONY: kvm-programs bench-programs fuzz-programs fuzz-targets coverage-programs coverage-atomic coverage-single hw-programs
 .DELETE_ON_ERROR:
 
@@ -267,6 +267,7 @@ $(HW_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(PROBE_OBJ) $(EPT_LIB)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
 
 hw-programs: $(HW_BIN) $(HW_ROMS)
+unit-programs: $(UNIT_BIN)
 test-programs: $(UNIT_BIN) $(MODEL_BIN)
 kvm-programs: $(KVM_BIN)
 bench-programs: $(BENCH_BIN)
