@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -415,6 +416,46 @@ START_TEST(full_disk_loses_nothing)
 }
 END_TEST
 
+static void send_text(struct client *client, const char *text)
+{
+    ck_assert_int_eq(client_send_raw(client, text, strlen(text)), 0);
+}
+
+/* Stopped for the moment, the VMM finds both requests at once: it forks before it can learn that the disk is full. */
+START_TEST(child_made_while_a_save_is_failing_misses_nothing)
+{
+    enter_namespace();
+    const char *folder = make_folder("smaller"), *base = snapshot_place("base-of-both");
+    ck_assert_int_eq(mount("none", folder, "tmpfs", 0, "size=1M"), 0);
+    struct rig rig = start_rewriting();
+    struct client_error error;
+    struct client *saver = vmm_process_connect(rig.process, &error);
+    ck_assert_ptr_nonnull(saver);
+    rig_snapshot(&rig, 0, base);
+    rewrite(&rig, 0);
+    rig_do(&rig, "pause", 0);
+    uint8_t *ram = rig_ram(&rig, 0, RAM);
+    char line[1024];
+    snprintf(line, sizeof line,
+             "{\"execute\":\"snapshot\",\"arguments\":{\"guest\":0,\"path\":\"%s\",\"kind\":\"diff\"}}\n",
+             snapshot_place("smaller/file"));
+    vmm_process_signal(rig.process, SIGSTOP);
+    send_text(saver, line);
+    send_text(rig.client, "{\"execute\":\"fork\",\"arguments\":{\"paused\":true}}\n");
+    vmm_process_signal(rig.process, SIGCONT);
+    json_t *forked = client_recv_reply(rig.client, RIG_PATIENCE_MS),
+           *failed = client_recv_reply(saver, RIG_PATIENCE_MS);
+    ck_assert(json_object_get(forked, "return") && json_object_get(failed, "error"));
+    json_decref(forked);
+    json_decref(failed);
+    client_close(saver);
+    rig_diff(&rig, 1, snapshot_place("of-child"));
+    rig_check_ram(&rig, rig_restore(&rig, snapshot_place("of-child"), RESTORE_PAUSED), ram, RAM);
+    free(ram);
+    rig_quit(&rig);
+}
+END_TEST
+
 /* Writing fails in the middle of the file: this kernel's way to say so is the limit of a file's size. */
 START_TEST(failing_disk_loses_nothing)
 {
@@ -457,6 +498,7 @@ int main(void)
     tcase_add_test(tests, missing_permission_is_said);
     tcase_add_test(tests, read_only_file_system_is_said);
     tcase_add_test(tests, full_disk_loses_nothing);
+    tcase_add_test(tests, child_made_while_a_save_is_failing_misses_nothing);
     tcase_add_test(tests, failing_disk_loses_nothing);
     suite_add_tcase(suite, tests);
     return rig_main(suite);
