@@ -23,9 +23,12 @@ static void drop_events(struct rig *rig)
     client_drop_events(rig->client);
 }
 
+/* Of several vCPUs, so that their state would be seen. */
 START_TEST(snapshots_leave_nothing)
 {
-    struct rig rig = start_random();
+    struct rig rig = RIG("--memory", "4M", "--cpus", "4", "@random", "pages=100");
+    random_wait_started(&rig, 0);
+    rig_do(&rig, "pause", 0);
     struct held before = {0};
     for (int i = 0; i < TIMES; i++) {
         if (i == 20)
