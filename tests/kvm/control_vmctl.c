@@ -1,8 +1,10 @@
 /* vmctl as people and scripts use it: what it prints, and its exit status. */
 #include "tests/kvm/control_common.h"
 
+#include <limits.h>
 #include <poll.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 static char output[1 << 20];
 
@@ -55,9 +57,9 @@ END_TEST
 
 START_TEST(json_is_what_the_vmm_returns)
 {
-    const char *commands[] = {"guests",  "tree",      "fork",    "stats 0",  "translate 0 0x200000",
-                              "marks 0", "console 0", "version", "commands", "read-memory 0 2M 16",
-                              "checkpoint 0", "reset 0", "pause 0"};
+    const char *commands[] = {"guests",       "tree",      "fork",    "stats 0",  "translate 0 0x200000",
+                              "marks 0",      "console 0", "version", "commands", "read-memory 0 2M 16",
+                              "checkpoint 0", "reset 0",   "pause 0"};
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         char words[128];
         snprintf(words, sizeof words, "--json %s", commands[i]);
@@ -89,6 +91,40 @@ START_TEST(checkpoints_and_resets_say_what_they_cost)
     ck_assert_ptr_nonnull(strstr(output, ", memory "));
     ck_assert_ptr_nonnull(strstr(output, "dropped "));
     expect_output("stats 0", "resets                 1\n");
+}
+END_TEST
+
+/* In the folder of the test: paths mean what they mean to the caller, whatever the VMM's own folder is. */
+START_TEST(guests_are_saved_and_restored)
+{
+    char program[PATH_MAX], words[PATH_MAX + 200], folder[] = "/tmp/vmctl-XXXXXX", old[PATH_MAX];
+    vmm_build_path(words, sizeof words, "tools/vmctl");
+    ck_assert(realpath(words, program) && getcwd(old, sizeof old) && mkdtemp(folder));
+    ck_assert_int_eq(chdir(folder), 0);
+    snprintf(words, sizeof words, "%s --socket %s ", program, vmm_process_socket(vmm));
+    char *end = words + strlen(words);
+    static const char *const commands[][2] = {
+        {"snapshot 0 full.snap", " pages in "},
+        {"snapshot --diff --compress 0 ./diff.snap", " of file in "},
+        {"snapshot 0 full.snap", "\npaused for "},
+        {"restore full.snap", "g1 ready after "},
+        {"restore --paused --eager diff.snap", "snapshot"},
+        {"--json restore --paused full.snap", "{\"id\":2,\"ready_ns\":0}\n"},
+        {"--json snapshot 2 other.snap", "{\"bytes\":"},
+        {"restore none.snap", "/none.snap"},
+        {"snapshot 0 none/none.snap", "/none/none.snap"},
+        {"restore ''", "\"path\""},
+    };
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        snprintf(end, sizeof words - (size_t)(end - words), "%s 2>&1", commands[i][0]);
+        FILE *pipe = popen(words, "r");
+        ck_assert_ptr_nonnull(pipe);
+        output[fread(output, 1, sizeof output - 1, pipe)] = '\0';
+        bool failed = pclose(pipe) != 0;
+        ck_assert_msg(strstr(output, commands[i][1]) != NULL, "%s: %s", commands[i][0], output);
+        ck_assert_int_eq(failed, strstr(output, "failed") != NULL);
+    }
+    ck_assert_int_eq(unlink("full.snap") | unlink("diff.snap") | unlink("other.snap") | chdir(old) | rmdir(folder), 0);
 }
 END_TEST
 
@@ -157,6 +193,7 @@ int main(void)
     tcase_add_test(tests, json_is_what_the_vmm_returns);
     tcase_add_test(tests, memory_and_console_are_shown);
     tcase_add_test(tests, checkpoints_and_resets_say_what_they_cost);
+    tcase_add_test(tests, guests_are_saved_and_restored);
     tcase_add_test(tests, failures_say_what_and_exit_with_1);
     tcase_add_test(tests, wrong_command_lines_exit_with_2);
     tcase_add_test(tests, events_are_followed_to_the_end);
