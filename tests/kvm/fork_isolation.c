@@ -82,7 +82,7 @@ END_TEST
 
 START_TEST(children_live_on_when_their_parent_crashes)
 {
-    struct rig rig = RIG("--memory", "8M", "--linger", "@crash", "how=write", "delay_us=300000");
+    struct rig rig = RIG("--memory", "8M", "--linger", "@crash", "how=write", "delay_us=3000000");
     uint64_t children[4];
     rig_fork(&rig, 0, 4, true, children);
     RIG_UNTIL(rig_state_is(&rig, 0, "crashed"));
