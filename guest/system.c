@@ -25,7 +25,8 @@ static const uint32_t msrs[] = {0x174, 0x175, 0x176, 0xc0000082, 0xc0000083, 0xc
 #define MSRS (sizeof msrs / sizeof *msrs)
 
 static bool has_xsave;
-static uint64_t tsc_before; /* when this round's TSC was set */
+static uint64_t tsc_before;             /* when this round's TSC was set */
+static volatile uint8_t *identity_page; /* that of boot_info: the guest may write there, too */
 
 static uint64_t read_msr(uint32_t msr)
 {
@@ -125,6 +126,7 @@ static void write_all(uint64_t round)
     if (has_xsave)
         write_xcr0(round % 2 ? 3 : 1);
     write_uart(round);
+    identity_page[4095] = (uint8_t)round;
     write_msr(MSR_TSC, read_tsc() + TSC_LEAP);
     tsc_before = read_tsc();
 }
@@ -174,6 +176,7 @@ static void check_all(uint64_t round)
     if (has_xsave)
         expect("xcr0", read_xcr0(), round % 2 ? 3 : 1);
     check_uart(round);
+    expect("boot_info", identity_page[4095], (uint8_t)round);
     expect("tsc", (read_tsc() - tsc_before) / (TSC_LEAP / 2), 0);
 }
 
@@ -207,6 +210,7 @@ unsigned guest_main(boot_info *info, unsigned cpu)
     probe_start(info, "system");
     print_text(tsc_is_own() ? "system tsc own\n" : "system tsc host\n");
     has_xsave = find_xsave(info);
+    identity_page = (volatile uint8_t *)(uintptr_t)info;
     write_all(0);
     for (;;) {
         const uint64_t round = PROBE->counter;

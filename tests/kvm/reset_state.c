@@ -50,9 +50,12 @@ static void check_self(struct rig *rig, uint64_t rounds)
     rig_do(rig, "pause", 0);
     reset(rig, 0);
     uint64_t child = rig_fork(rig, 0, 1, false, NULL);
+    const struct boot_info info = rig_boot_info(rig, child);
     for (int i = 0; i < RESETS / 4; i++) {
         run_on(rig, child, rounds);
         reset(rig, child);
+        const struct boot_info now = rig_boot_info(rig, child);
+        ck_assert_mem_eq(&now, &info, sizeof info); /* who it is stays, though it may write to that page */
     }
     run_on(rig, child, rounds);
     rig_do(rig, "kill", child);

@@ -396,6 +396,38 @@ START_TEST(diff_holds_what_has_become_zero_again)
 }
 END_TEST
 
+static uint64_t pages_of_diff(struct rig *rig, uint64_t guest, const char *path)
+{
+    json_t *report =
+        rig_call(rig, "snapshot", "{s:I, s:s, s:s}", "guest", (json_int_t)guest, "path", path, "kind", "diff");
+    uint64_t pages = (uint64_t)json_integer_value(json_object_get(report, "pages"));
+    json_decref(report);
+    return pages;
+}
+
+/* Not what was written between earlier snapshots, nor what forks and checkpoints have published and merged. */
+START_TEST(diff_holds_nothing_that_its_parent_has)
+{
+    struct rig rig = RIG("--memory", "4M", "@random", "pages=400", "pace_us=20");
+    random_wait_started(&rig, 0);
+    rig_snapshot(&rig, 0, snapshot_place("has-0"));
+    random_wait_steps(&rig, 0, 200);
+    rig_snapshot(&rig, 0, snapshot_place("has-1")); /* what it has published is no diff's any more */
+    random_wait_steps(&rig, 0, 200);
+    rig_do(&rig, "pause", 0);
+    ck_assert_uint_gt(pages_of_diff(&rig, 0, snapshot_place("has-2")), 0);
+    rig_do(&rig, "checkpoint", 0);
+    rig_do(&rig, "kill", rig_fork(&rig, 0, 1, true, NULL));
+    ck_assert_uint_eq(pages_of_diff(&rig, 0, snapshot_place("has-3")), 0);
+    uint8_t *ram = rig_ram(&rig, 0, RAM);
+    rig_check_ram(&rig, rig_restore(&rig, snapshot_place("has-3"), RESTORE_PAUSED), ram, RAM);
+    uint64_t child = rig_fork(&rig, 0, 1, true, NULL);
+    ck_assert_uint_eq(pages_of_diff(&rig, child, snapshot_place("has-4")), 1); /* who it is */
+    free(ram);
+    rig_quit(&rig);
+}
+END_TEST
+
 START_TEST(each_link_of_a_chain_of_diffs_is_its_own_instant)
 {
     enum { LINKS = 6 };
@@ -459,6 +491,7 @@ int main(void)
     tcase_add_test(tests, restored_guest_takes_checkpoints_and_is_forked);
     tcase_add_test(tests, restored_guest_is_saved_and_restored_again);
     tcase_add_test(tests, diff_holds_what_has_become_zero_again);
+    tcase_add_test(tests, diff_holds_nothing_that_its_parent_has);
     tcase_add_test(tests, each_link_of_a_chain_of_diffs_is_its_own_instant);
     tcase_add_test(tests, limit_of_guests_counts_restored_ones);
     suite_add_tcase(suite, tests);
