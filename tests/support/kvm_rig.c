@@ -158,6 +158,24 @@ struct probe rig_probe(struct rig *rig, uint64_t guest)
     return probe;
 }
 
+/* Between two questions the guest may end, so the answer to one of them has to do. */
+static bool has_ended_or_counts(struct rig *rig, uint64_t guest, uint64_t count, bool *ended)
+{
+    struct probe probe;
+    struct client_error error;
+    if (client_read_memory(rig->client, guest, PROBE_GPA, sizeof probe, &probe, &error) == 0)
+        return probe.counter > count;
+    ck_assert_msg(strcmp(error.class, "GuestNotFound") == 0, "%s: %s", error.class, error.text);
+    return *ended = true;
+}
+
+bool rig_counts_beyond(struct rig *rig, uint64_t guest, uint64_t count)
+{
+    bool ended = false;
+    RIG_UNTIL(has_ended_or_counts(rig, guest, count, &ended));
+    return !ended;
+}
+
 /* Where boot_info lies is the VMM's choice and told to the guest in RDI; in this VMM it has a fixed place, found by its
  * magic so that tests need not know it. */
 static uint64_t find_boot_info(struct rig *rig, uint64_t guest)

@@ -57,6 +57,9 @@ void rig_read(struct rig *rig, uint64_t guest, uint64_t gpa, size_t length, void
 struct probe rig_probe(struct rig *rig, uint64_t guest);
 struct boot_info rig_boot_info(struct rig *rig, uint64_t guest); /* without the arguments */
 
+/* Waits until the guest's own counter is beyond `count`, or it has ended before: false. */
+bool rig_counts_beyond(struct rig *rig, uint64_t guest, uint64_t count);
+
 /* One counter of query-stats. */
 uint64_t rig_stat(struct rig *rig, uint64_t guest, const char *name);
 
