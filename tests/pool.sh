@@ -10,7 +10,7 @@ wrapper=()           # words before each program, as `setarch -R`
 scratch=$(mktemp -d) # N.log and the folder N of the Nth command
 begun=0
 declare -A running=() # process that leads a session -> its N
-declare -A title=() limit=() since=()
+title=() limit=() since=() # by N
 
 trap 'stop_all; rm -rf "$scratch"' EXIT
 trap 'exit 129' HUP
