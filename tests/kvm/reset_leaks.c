@@ -144,6 +144,30 @@ START_TEST(guest_that_writes_much_in_each_round_keeps_little)
 }
 END_TEST
 
+/* What a reset keeps is given up all together when it becomes too much; but not the page that says who the guest is. */
+START_TEST(child_that_writes_much_stays_who_it_is)
+{
+    struct rig rig =
+        RIG("--memory", "160M", "@workload", "resident=96M", "dirty=96M", "marks=1", "period_us=1000", "stay=1");
+    RIG_UNTIL(rig_marks(&rig, 0, 1) == 1);
+    uint64_t child = rig_fork(&rig, 0, 1, true, NULL);
+    rig_do(&rig, "pause", 0);
+    const struct boot_info info = rig_boot_info(&rig, child);
+    for (unsigned i = 0; i < 2; i++) {
+        reset(&rig, child);
+        const struct boot_info before = rig_boot_info(&rig, child);
+        ck_assert_mem_eq(&before, &info, sizeof info);
+        rig_do(&rig, "resume", child);
+        RIG_UNTIL(rig_stat(&rig, child, "overlay_bytes") > 90u << 20);
+        rig_do(&rig, "pause", child);
+        reset(&rig, child);
+        const struct boot_info after = rig_boot_info(&rig, child);
+        ck_assert_mem_eq(&after, &info, sizeof info);
+    }
+    rig_quit(&rig);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("reset_leaks");
@@ -154,6 +178,7 @@ int main(void)
     tcase_add_test(tests, hundreds_of_checkpoints_hold_no_more_than_one);
     tcase_add_test(tests, thousands_of_checkpoints_leave_nothing);
     tcase_add_test(tests, guest_that_writes_much_in_each_round_keeps_little);
+    tcase_add_test(tests, child_that_writes_much_stays_who_it_is);
     suite_add_tcase(suite, tests);
     return rig_main(suite);
 }
