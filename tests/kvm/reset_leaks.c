@@ -2,6 +2,7 @@
  * thread, descriptor or memory. */
 #include "tests/support/kvm_held.h"
 #include "tests/support/kvm_random.h"
+#include "tests/support/rounds.h"
 
 #include <stdlib.h>
 
@@ -30,7 +31,7 @@ START_TEST(thousands_of_resets_leave_nothing)
         reset(&rig, 0);
     }
     const struct held before = rig_held(&rig);
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < (int)rounds(3000, 400); i++) {
         if (i % 100 == 0)
             rig_do(&rig, "resume", 0);
         reset(&rig, 0);
@@ -76,7 +77,7 @@ START_TEST(resets_among_forks_and_checkpoints_leave_nothing)
     for (int i = 0; i < 20; i++)
         mix(&rig);
     const struct held before = rig_held(&rig);
-    for (int i = 0; i < 150; i++)
+    for (int i = 0; i < (int)rounds(150, 40); i++)
         mix(&rig);
     rig_check_held(&rig, &before);
     rig_quit(&rig);
@@ -90,7 +91,7 @@ START_TEST(hundreds_of_checkpoints_hold_no_more_than_one)
     for (int i = 0; i < 20; i++)
         rig_do(&rig, "checkpoint", 0);
     const struct held before = rig_held(&rig);
-    for (int i = 0; i < 300; i++) {
+    for (int i = 0; i < (int)rounds(300, 60); i++) {
         rig_do(&rig, "resume", 0);
         if (i % 3)
             reset(&rig, 0);
@@ -115,7 +116,7 @@ START_TEST(thousands_of_checkpoints_leave_nothing)
     for (int i = 0; i < 20; i++)
         rig_do(&rig, "checkpoint", 0);
     const struct held before = rig_held(&rig);
-    for (int i = 0; i < 2000; i++) /* of vCPU state alone this would be 16 MiB */
+    for (int i = 0; i < (int)rounds(2000, 600); i++) /* of vCPU state alone 600 would be 5 MiB */
         rig_do(&rig, "checkpoint", 0);
     rig_check_held(&rig, &before);
     rig_quit(&rig);
@@ -131,9 +132,9 @@ START_TEST(guest_that_writes_much_in_each_round_keeps_little)
     rig_do(&rig, "checkpoint", 0);
     const struct held before = rig_held(&rig);
     for (unsigned i = 1; i <= 3; i++) {
-        unsigned rounds = rig_marks(&rig, 0, 0x10);
+        unsigned marks = rig_marks(&rig, 0, 0x10);
         rig_do(&rig, "resume", 0);
-        RIG_UNTIL(rig_marks(&rig, 0, 0x10) > rounds + 1); /* the first may end a round that was under way */
+        RIG_UNTIL(rig_marks(&rig, 0, 0x10) > marks + 1); /* the first may end a round that was under way */
         rig_do(&rig, "pause", 0);
         ck_assert_uint_gt(rig_stat(&rig, 0, "overlay_bytes"), 90u << 20);
         reset(&rig, 0);

@@ -2,9 +2,10 @@
  * Long random sequences of checkpoints, resets, forks, kills, pauses and resumes of guests that write random pages and
  * fork themselves. A guest that has been reset must be, byte for byte, what it was when it was last reset to the same
  * instant, and what the model of guest `random` says; and nobody else may have changed. Prints its seed; SEED= repeats
- * the same decisions, though guests run as they will. OPERATIONS= makes it longer or, for slow machines, shorter.
+ * the same decisions, though guests run as they will. OPERATIONS= makes it longer or shorter, SLOWER= shorter.
  */
 #include "tests/support/kvm_random.h"
+#include "tests/support/rounds.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -300,7 +301,7 @@ static void run_world(const char *fork_every)
     add(&w, 0, NULL, true);
     random_wait_started(&w.rig, 0);
     const char *text = getenv("OPERATIONS");
-    const uint64_t operations = text && *text ? strtoull(text, NULL, 10) : OPERATIONS;
+    const uint64_t operations = text && *text ? strtoull(text, NULL, 10) : rounds(OPERATIONS, 30);
     for (uint64_t i = 0; i < operations; i++)
         act(&w);
     finish(&w, operations);

@@ -3,6 +3,7 @@
  * returns to: its window shows the old pages on, so none of them may be given back too early, nor kept for ever.
  */
 #include "tests/support/kvm_random.h"
+#include "tests/support/rounds.h"
 
 #define STEPS  4000 /* between two forks: some 2,000 pages */
 #define FORKS  4    /* by which there is too much to map, and blocks are merged */
@@ -41,7 +42,7 @@ static void return_and_check(struct rig *rig, bool forks)
     uint64_t step = random_step(rig, 0);
     model_check_all(model, rig, 0);
     const struct held before = held(rig);
-    for (int i = 0; i < CYCLES; i++) {
+    for (int i = 0; i < (int)rounds(CYCLES, 1); i++) {
         rig_do(rig, "resume", 0);
         if (forks)
             scatter(rig);
@@ -95,7 +96,7 @@ START_TEST(child_of_merged_pages_returns_to_its_birth)
     struct model *model = model_new();
     model_check_all(model, &rig, child);
     uint64_t step = random_step(&rig, child);
-    for (int i = 0; i < CYCLES; i++) {
+    for (int i = 0; i < (int)rounds(CYCLES, 1); i++) {
         rig_do(&rig, "resume", child);
         for (int k = 0; k < FORKS; k++) {
             random_wait_steps(&rig, child, STEPS);

@@ -3,10 +3,11 @@
  * is forked, reset, checkpointed, resumed or killed; among guests that fork themselves. What a failed one was to hold
  * is in the next: whatever file there is, a guest made of it is as the one that was saved, to the byte where that stood
  * still, and as the model of guest `random` says. Prints its seed; SEED= repeats the same decisions, though guests run
- * as they will. OPERATIONS= makes it longer or, for slow machines, shorter.
+ * as they will. OPERATIONS= makes it longer or shorter, SLOWER= shorter.
  */
 #include "tests/support/kvm_random.h"
 #include "tests/support/kvm_snapshot.h"
+#include "tests/support/rounds.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -362,7 +363,7 @@ START_TEST(files_miss_nothing_of_disturbed_guests)
     add(&w, 0, NULL, true);
     random_wait_started(&w.rig, 0);
     const char *text = getenv("OPERATIONS");
-    const uint64_t operations = text && *text ? strtoull(text, NULL, 10) : OPERATIONS;
+    const uint64_t operations = text && *text ? strtoull(text, NULL, 10) : rounds(OPERATIONS, 30);
     for (uint64_t i = 0; i < operations; i++)
         act(&w);
     finish(&w, operations);

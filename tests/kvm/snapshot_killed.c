@@ -4,6 +4,7 @@
  */
 #include "guest/lib/marks.h"
 #include "tests/support/kvm_snapshot.h"
+#include "tests/support/rounds.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -121,21 +122,21 @@ static void check_kind(int kind)
     find_places(kind);
     make_base();
     const char *text = getenv("ROUNDS");
-    unsigned rounds = text && *text ? (unsigned)strtoul(text, NULL, 10) : ROUNDS;
+    unsigned times = text && *text ? (unsigned)strtoul(text, NULL, 10) : rounds(ROUNDS, 6);
     uint64_t took_us = measure_us(kind);
     unlink(target);
     unsigned replaced = 0;
-    for (unsigned i = 0; i < rounds; i++) {
+    for (unsigned i = 0; i < times; i++) {
         bool has_old = i % 4 != 0; /* to a new name, and over an old one */
         if (!has_old)
             unlink(target);
         else if (access(target, F_OK) < 0)
             snapshot_copy(base, target);
-        replaced += kill_after(took_us * 3 / 2 * i / rounds, kind, has_old);
+        replaced += kill_after(took_us * 3 / 2 * i / times, kind, has_old);
         if (i % 6 == 0 && access(target, F_OK) == 0)
             check_continues();
     }
-    printf("%u of %u were in place before the kill, of about %llu us each\n", replaced, rounds,
+    printf("%u of %u were in place before the kill, of about %llu us each\n", replaced, times,
            (unsigned long long)took_us);
     measure_us(kind); /* clears away what was left, where this file system has no files without a name */
     check_continues();

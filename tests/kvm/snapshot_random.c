@@ -3,11 +3,12 @@
  * resets, kills, pauses and resumes of guests that write random pages; some while a file is written. Whatever is
  * restored must be, byte for byte, what was saved, and what the model of guest `random` says; and at the end every file
  * is looked at again, in a VMM of its own as well. Prints its seed; SEED= repeats the same decisions, though guests run
- * as they will. OPERATIONS= makes it longer or, for slow machines, shorter.
+ * as they will. OPERATIONS= makes it longer or shorter, SLOWER= shorter.
  */
 #include "guest/lib/hash.h"
 #include "tests/support/kvm_random.h"
 #include "tests/support/kvm_snapshot.h"
+#include "tests/support/rounds.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -369,7 +370,7 @@ START_TEST(every_file_and_every_guest_is_as_the_model_says)
     add(&w, 0, NULL, true);
     random_wait_started(&w.rig, 0);
     const char *text = getenv("OPERATIONS");
-    const uint64_t operations = text && *text ? strtoull(text, NULL, 10) : OPERATIONS;
+    const uint64_t operations = text && *text ? strtoull(text, NULL, 10) : rounds(OPERATIONS, 30);
     for (uint64_t i = 0; i < operations; i++)
         act(&w);
     finish(&w, operations);
