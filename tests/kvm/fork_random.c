@@ -3,14 +3,13 @@
  * what every page of every guest must hold. Prints its seed; SEED= repeats the same decisions, though guests run as
  * they will. OPERATIONS= makes it longer or shorter, SLOWER= shorter.
  */
+#include "tests/support/kvm_draw.h"
 #include "tests/support/kvm_random.h"
-#include "tests/support/rounds.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define GUESTS_MOST  24
 #define RUNNING_MOST 3 /* they never sleep: more would only take the processor from the test */
@@ -30,26 +29,6 @@ struct world {
     size_t count;
     uint64_t forks, port_forks, kills, checks;
 };
-
-static uint64_t new_seed(void)
-{
-    const char *text = getenv("SEED");
-    uint64_t seed = 0;
-    if (text && *text)
-        seed = strtoull(text, NULL, 0);
-    else if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
-        seed = 1;
-    seed &= INT64_MAX;
-    printf("SEED=%" PRIu64 "\n", seed);
-    fflush(stdout);
-    return seed;
-}
-
-static uint64_t draw(struct world *w, uint64_t below)
-{
-    w->draws += HASH_MULTIPLIER;
-    return hash_mix(w->draws) % below;
-}
 
 static struct guest *find(struct world *w, uint64_t id)
 {
@@ -120,7 +99,7 @@ static size_t running(const struct world *w)
 
 static struct guest *any(struct world *w)
 {
-    return &w->guests[draw(w, w->count)];
+    return &w->guests[draw(&w->draws, w->count)];
 }
 
 static void check_some(struct world *w, struct guest *guest)
@@ -130,10 +109,10 @@ static void check_some(struct world *w, struct guest *guest)
     model_sync(guest->model, &w->rig, guest->id);
     uint64_t pages = model_pages(guest->model);
     uint64_t count = pages < WINDOW ? pages : WINDOW;
-    model_check(guest->model, &w->rig, guest->id, draw(w, pages - count + 1), count);
-    model_check(guest->model, &w->rig, guest->id, draw(w, pages - count + 1), count);
+    model_check(guest->model, &w->rig, guest->id, draw(&w->draws, pages - count + 1), count);
+    model_check(guest->model, &w->rig, guest->id, draw(&w->draws, pages - count + 1), count);
     w->checks++;
-    if (was_running && draw(w, 4))
+    if (was_running && draw(&w->draws, 4))
         set_running(w, guest, true);
 }
 
@@ -159,11 +138,11 @@ static void kill_one(struct world *w, struct guest *guest)
 
 static void fork_one(struct world *w, struct guest *guest)
 {
-    unsigned count = 1 + (unsigned)draw(w, 3);
+    unsigned count = 1 + (unsigned)draw(&w->draws, 3);
     if (w->count + count > GUESTS_MOST - 4) /* leaves some for those that guests make */
         return;
     uint64_t children[3], parent = guest->id;
-    const bool paused = draw(w, 2);
+    const bool paused = draw(&w->draws, 2);
     struct client_error error;
     json_t *reply;
     if (client_callf(w->rig.client, "fork", &reply, &error, "{s:I, s:i, s:b}", "guest", (json_int_t)parent, "count",
@@ -192,7 +171,7 @@ static void act(struct world *w)
     if (!running(w))
         set_running(w, any(w), true);
     struct guest *guest = any(w);
-    switch (draw(w, 12)) {
+    switch (draw(&w->draws, 12)) {
     case 0:
     case 1:
     case 2:
@@ -217,7 +196,7 @@ static void act(struct world *w)
     }
 }
 
-static void finish(struct world *w, long operations)
+static void finish(struct world *w, uint64_t operations)
 {
     for (size_t i = 0; i < w->count; i++)
         set_running(w, &w->guests[i], false);
@@ -232,8 +211,8 @@ static void finish(struct world *w, long operations)
            " steps\n",
            w->forks, w->port_forks, w->kills, w->checks, most);
     ck_assert_uint_gt(most, 1000);
-    ck_assert_int_ge((long)w->forks, operations / 20);
-    ck_assert_int_ge((long)w->kills, operations / 20);
+    ck_assert_uint_ge(w->forks, operations / 20);
+    ck_assert_uint_ge(w->kills, operations / 20);
     while (w->count)
         forget(w, w->guests);
     rig_quit(&w->rig);
@@ -242,7 +221,7 @@ static void finish(struct world *w, long operations)
 static void run_world(const char *fork_every)
 {
     static struct world w;
-    uint64_t seed = new_seed();
+    uint64_t seed = draw_seed();
     char seed_word[40], limit[16];
     snprintf(seed_word, sizeof seed_word, "seed=%" PRIu64, seed);
     snprintf(limit, sizeof limit, "%d", GUESTS_MOST);
@@ -251,9 +230,8 @@ static void run_world(const char *fork_every)
                        .draws = seed};
     add(&w, 0, NULL, true);
     random_wait_started(&w.rig, 0);
-    const char *text = getenv("OPERATIONS");
-    const long operations = text && *text ? strtol(text, NULL, 10) : rounds(OPERATIONS, 50);
-    for (long i = 0; i < operations; i++)
+    const uint64_t operations = draw_operations(OPERATIONS, 50);
+    for (uint64_t i = 0; i < operations; i++)
         act(&w);
     finish(&w, operations);
 }

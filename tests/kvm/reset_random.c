@@ -4,14 +4,13 @@
  * instant, and what the model of guest `random` says; and nobody else may have changed. Prints its seed; SEED= repeats
  * the same decisions, though guests run as they will. OPERATIONS= makes it longer or shorter, SLOWER= shorter.
  */
+#include "tests/support/kvm_draw.h"
 #include "tests/support/kvm_random.h"
-#include "tests/support/rounds.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define RAM          (UINT64_C(4) << 20)
 #define GUESTS_MOST  12
@@ -40,26 +39,6 @@ struct world {
     size_t count;
     uint64_t forks, port_forks, checkpoints, resets, hashes, kills;
 };
-
-static uint64_t new_seed(void)
-{
-    const char *text = getenv("SEED");
-    uint64_t seed = 0;
-    if (text && *text)
-        seed = strtoull(text, NULL, 0);
-    else if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
-        seed = 1;
-    seed &= INT64_MAX;
-    printf("SEED=%" PRIu64 "\n", seed);
-    fflush(stdout);
-    return seed;
-}
-
-static uint64_t draw(struct world *w, uint64_t below)
-{
-    w->draws += HASH_MULTIPLIER;
-    return hash_mix(w->draws) % below;
-}
 
 static struct guest *find(struct world *w, uint64_t id)
 {
@@ -136,12 +115,12 @@ static uint64_t hash_ram(struct world *w, uint64_t guest)
 static void check(struct world *w, struct guest *guest)
 {
     set_running(w, guest, false);
-    if (draw(w, 3) == 0) {
+    if (draw(&w->draws, 3) == 0) {
         model_check_all(guest->model, &w->rig, guest->id);
         return;
     }
     model_sync(guest->model, &w->rig, guest->id);
-    model_check(guest->model, &w->rig, guest->id, draw(w, model_pages(guest->model) - 15), 16);
+    model_check(guest->model, &w->rig, guest->id, draw(&w->draws, model_pages(guest->model) - 15), 16);
 }
 
 /* The guest is paused and has just been reset, or its instant just been made. */
@@ -169,14 +148,14 @@ static void reset(struct world *w, struct guest *guest)
         rig_refused(&w->rig, "Unsupported", "nothing to return to", "reset", "{s:I}", "guest", (json_int_t)guest->id);
         return;
     }
-    bool stop = draw(w, 3) != 0;
+    bool stop = draw(&w->draws, 3) != 0;
     if (stop)
         set_running(w, guest, false);
-    for (uint64_t times = 1 + draw(w, 3); times; times--) {
+    for (uint64_t times = 1 + draw(&w->draws, 3); times; times--) {
         json_decref(rig_call(&w->rig, "reset", "{s:I}", "guest", (json_int_t)guest->id));
         w->resets++;
     }
-    if (!guest->running && draw(w, 2))
+    if (!guest->running && draw(&w->draws, 2))
         compare(w, guest);
 }
 
@@ -193,10 +172,10 @@ static void checkpoint(struct world *w, struct guest *guest)
 
 static void fork_one(struct world *w, struct guest *guest)
 {
-    unsigned count = 1 + (unsigned)draw(w, 2);
+    unsigned count = 1 + (unsigned)draw(&w->draws, 2);
     if (w->count + count > GUESTS_MOST - 2) /* leaves some for those that guests make */
         return;
-    const bool paused = draw(w, 2);
+    const bool paused = draw(&w->draws, 2);
     const uint64_t parent = guest->id;
     struct client_error error;
     json_t *reply;
@@ -243,13 +222,13 @@ static void act(struct world *w)
 {
     take_events(w, UINT64_MAX);
     while (w->count > GUESTS_MOST - 4)
-        kill_one(w, &w->guests[draw(w, w->count)]);
+        kill_one(w, &w->guests[draw(&w->draws, w->count)]);
     while (running(w) > RUNNING_MOST)
-        set_running(w, &w->guests[draw(w, w->count)], false);
+        set_running(w, &w->guests[draw(&w->draws, w->count)], false);
     if (!running(w))
-        set_running(w, &w->guests[draw(w, w->count)], true);
-    struct guest *guest = &w->guests[draw(w, w->count)];
-    uint64_t what = draw(w, 20);
+        set_running(w, &w->guests[draw(&w->draws, w->count)], true);
+    struct guest *guest = &w->guests[draw(&w->draws, w->count)];
+    uint64_t what = draw(&w->draws, 20);
     if (what < 6)
         reset(w, guest);
     else if (what < 9)
@@ -291,7 +270,7 @@ static void finish(struct world *w, uint64_t operations)
 static void run_world(const char *fork_every)
 {
     static struct world w;
-    uint64_t seed = new_seed();
+    uint64_t seed = draw_seed();
     char seed_word[40], limit[16];
     snprintf(seed_word, sizeof seed_word, "seed=%" PRIu64, seed);
     snprintf(limit, sizeof limit, "%d", GUESTS_MOST);
@@ -300,8 +279,7 @@ static void run_world(const char *fork_every)
                        .draws = seed};
     add(&w, 0, NULL, true);
     random_wait_started(&w.rig, 0);
-    const char *text = getenv("OPERATIONS");
-    const uint64_t operations = text && *text ? strtoull(text, NULL, 10) : rounds(OPERATIONS, 30);
+    const uint64_t operations = draw_operations(OPERATIONS, 30);
     for (uint64_t i = 0; i < operations; i++)
         act(&w);
     finish(&w, operations);

@@ -5,15 +5,14 @@
  * still, and as the model of guest `random` says. Prints its seed; SEED= repeats the same decisions, though guests run
  * as they will. OPERATIONS= makes it longer or shorter, SLOWER= shorter.
  */
+#include "tests/support/kvm_draw.h"
 #include "tests/support/kvm_random.h"
 #include "tests/support/kvm_snapshot.h"
-#include "tests/support/rounds.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -37,26 +36,6 @@ struct world {
     size_t count;
     uint64_t files, full, diffs, compared, failures, disturbed, resets, checkpoints, forks, kills;
 };
-
-static uint64_t new_seed(void)
-{
-    const char *text = getenv("SEED");
-    uint64_t seed = 0;
-    if (text && *text)
-        seed = strtoull(text, NULL, 0);
-    else if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
-        seed = 1;
-    seed &= INT64_MAX;
-    printf("SEED=%" PRIu64 "\n", seed);
-    fflush(stdout);
-    return seed;
-}
-
-static uint64_t draw(struct world *w, uint64_t below)
-{
-    w->draws += HASH_MULTIPLIER;
-    return hash_mix(w->draws) % below;
-}
 
 static struct guest *find(struct world *w, uint64_t id)
 {
@@ -161,7 +140,7 @@ static void kill_one(struct world *w, struct guest *guest)
 /* Something that changes the guest, its layers or its view. It may be gone afterwards. */
 static void disturb(struct world *w, struct guest *guest)
 {
-    switch (draw(w, 6)) {
+    switch (draw(&w->draws, 6)) {
     case 0:
         call(w, "checkpoint", guest);
         w->checkpoints++;
@@ -174,7 +153,7 @@ static void disturb(struct world *w, struct guest *guest)
         fork_one(w, guest);
         break;
     case 4:
-        if (draw(w, 3) == 0)
+        if (draw(&w->draws, 3) == 0)
             kill_one(w, guest);
         break;
     default:
@@ -199,8 +178,9 @@ struct saving {
 static void check_file(struct world *w, const struct saving *s)
 {
     while (w->count > GUESTS_MOST - 3)
-        kill_one(w, &w->guests[draw(w, w->count)]);
-    json_t *reply = make_guest(w, "restore", json_pack("{s:s, s:b}", "path", s->path, "eager", draw(w, 3) == 0));
+        kill_one(w, &w->guests[draw(&w->draws, w->count)]);
+    json_t *reply =
+        make_guest(w, "restore", json_pack("{s:s, s:b}", "path", s->path, "eager", draw(&w->draws, 3) == 0));
     if (!reply)
         return;
     uint64_t id = (uint64_t)json_integer_value(json_object_get(reply, "id"));
@@ -209,7 +189,7 @@ static void check_file(struct world *w, const struct saving *s)
     if (s->ram)
         rig_check_ram(&w->rig, id, s->ram, RAM);
     model_check_all(find(w, id)->model, &w->rig, id);
-    if (draw(w, 4))
+    if (draw(&w->draws, 4))
         kill_one(w, find(w, id));
     w->compared++;
 }
@@ -227,8 +207,8 @@ static void choose(struct world *w, struct saving *s)
     snprintf(s->folder, sizeof s->folder, "%s", snapshot_place(name));
     strcat(name, "/file");
     snprintf(s->path, sizeof s->path, "%s", snapshot_place(name));
-    s->diff = draw(w, 4) != 0;
-    s->obstacle = draw(w, 3) ? NONE : (enum obstacle)(1 + draw(w, 3));
+    s->diff = draw(&w->draws, 4) != 0;
+    s->obstacle = draw(&w->draws, 3) ? NONE : (enum obstacle)(1 + draw(&w->draws, 3));
     if (s->obstacle != NO_FOLDER)
         ck_assert_int_eq(mkdir(s->folder, 0700), 0);
 }
@@ -240,7 +220,7 @@ static void ask(struct world *w, const struct saving *s)
     int length = snprintf(line, sizeof line,
                           "{\"execute\":\"snapshot\",\"arguments\":{\"guest\":%" PRIu64
                           ",\"path\":\"%s\",\"kind\":\"%s\",\"compress\":%s}}\n",
-                          s->guest, s->path, s->diff ? "diff" : "full", draw(w, 5) ? "false" : "true");
+                          s->guest, s->path, s->diff ? "diff" : "full", draw(&w->draws, 5) ? "false" : "true");
     ck_assert_int_eq(client_send_raw(w->saver, line, (size_t)length), 0);
     json_decref(rig_call(&w->rig, "query-version", NULL));
 }
@@ -250,7 +230,7 @@ static void meanwhile(struct world *w, const struct saving *s)
 {
     if (s->obstacle == FOLDER_GOES)
         (void)rmdir(s->folder);
-    for (uint64_t i = s->obstacle == NO_ROOM ? 0 : draw(w, 4); i && find(w, s->guest); i--) {
+    for (uint64_t i = s->obstacle == NO_ROOM ? 0 : draw(&w->draws, 4); i && find(w, s->guest); i--) {
         disturb(w, find(w, s->guest));
         w->disturbed++;
     }
@@ -282,7 +262,7 @@ static void save(struct world *w, struct guest *guest)
 {
     struct saving s = {.guest = guest->id, .model = model_copy(guest->model)};
     choose(w, &s);
-    if (draw(w, 2))
+    if (draw(&w->draws, 2))
         set_running(w, guest, false);
     if (!guest->running)
         s.ram = rig_ram(&w->rig, s.guest, RAM);
@@ -314,13 +294,13 @@ static void act(struct world *w)
     take_events(w);
     client_drop_events(w->saver);
     while (w->count > GUESTS_MOST - 4)
-        kill_one(w, &w->guests[draw(w, w->count)]);
+        kill_one(w, &w->guests[draw(&w->draws, w->count)]);
     while (running(w) > RUNNING_MOST)
-        set_running(w, &w->guests[draw(w, w->count)], false);
+        set_running(w, &w->guests[draw(&w->draws, w->count)], false);
     if (!running(w))
-        set_running(w, &w->guests[draw(w, w->count)], true);
-    struct guest *guest = &w->guests[draw(w, w->count)];
-    uint64_t what = draw(w, 10);
+        set_running(w, &w->guests[draw(&w->draws, w->count)], true);
+    struct guest *guest = &w->guests[draw(&w->draws, w->count)];
+    uint64_t what = draw(&w->draws, 10);
     if (what < 4)
         save(w, guest);
     else if (what < 5)
@@ -351,7 +331,7 @@ START_TEST(files_miss_nothing_of_disturbed_guests)
 {
     static struct world w;
     struct client_error error;
-    uint64_t seed = new_seed();
+    uint64_t seed = draw_seed();
     char seed_word[40], limit[16];
     snprintf(seed_word, sizeof seed_word, "seed=%" PRIu64, seed);
     snprintf(limit, sizeof limit, "%d", GUESTS_MOST);
@@ -362,8 +342,7 @@ START_TEST(files_miss_nothing_of_disturbed_guests)
     ck_assert_msg(w.saver != NULL, "%s", error.text);
     add(&w, 0, NULL, true);
     random_wait_started(&w.rig, 0);
-    const char *text = getenv("OPERATIONS");
-    const uint64_t operations = text && *text ? strtoull(text, NULL, 10) : rounds(OPERATIONS, 30);
+    const uint64_t operations = draw_operations(OPERATIONS, 30);
     for (uint64_t i = 0; i < operations; i++)
         act(&w);
     finish(&w, operations);

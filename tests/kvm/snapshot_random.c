@@ -6,15 +6,14 @@
  * as they will. OPERATIONS= makes it longer or shorter, SLOWER= shorter.
  */
 #include "guest/lib/hash.h"
+#include "tests/support/kvm_draw.h"
 #include "tests/support/kvm_random.h"
 #include "tests/support/kvm_snapshot.h"
-#include "tests/support/rounds.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define RAM          (UINT64_C(4) << 20)
 #define GUESTS_MOST  8
@@ -54,26 +53,6 @@ struct world {
     size_t file_count;
     uint64_t restores, resets, forks, diffs;
 };
-
-static uint64_t new_seed(void)
-{
-    const char *text = getenv("SEED");
-    uint64_t seed = 0;
-    if (text && *text)
-        seed = strtoull(text, NULL, 0);
-    else if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
-        seed = 1;
-    seed &= INT64_MAX;
-    printf("SEED=%" PRIu64 "\n", seed);
-    fflush(stdout);
-    return seed;
-}
-
-static uint64_t draw(struct world *w, uint64_t below)
-{
-    w->draws += HASH_MULTIPLIER;
-    return hash_mix(w->draws) % below;
-}
 
 static const char *path_of(size_t file)
 {
@@ -155,7 +134,7 @@ static void reset(struct world *w, struct guest *guest)
         rig_refused(&w->rig, "Unsupported", "nothing to return to", "reset", "{s:I}", "guest", (json_int_t)guest->id);
         return;
     }
-    if (draw(w, 3))
+    if (draw(&w->draws, 3))
         set_running(w, guest, false);
     json_decref(rig_call(&w->rig, "reset", "{s:I}", "guest", (json_int_t)guest->id));
     w->resets++;
@@ -168,7 +147,7 @@ static void fork_one(struct world *w, struct guest *parent)
     if (w->count == GUESTS_MOST)
         return;
     struct moment moment = now(w, parent);
-    bool paused = draw(w, 2);
+    bool paused = draw(&w->draws, 2);
     uint64_t id = rig_fork(&w->rig, parent->id, 1, paused, NULL);
     moment.most = step_of(w, parent);
     struct guest *child = add(w, id, parent->model, !paused);
@@ -184,10 +163,11 @@ static void restore(struct world *w)
 {
     if (w->count == GUESTS_MOST || !w->file_count)
         return;
-    size_t i = draw(w, w->file_count);
+    size_t i = draw(&w->draws, w->file_count);
     struct file *file = &w->files[i];
-    bool paused = draw(w, 3);
-    uint64_t id = rig_restore(&w->rig, path_of(i), (paused ? RESTORE_PAUSED : 0) | (draw(w, 3) ? 0 : RESTORE_EAGER));
+    bool paused = draw(&w->draws, 3);
+    uint64_t id =
+        rig_restore(&w->rig, path_of(i), (paused ? RESTORE_PAUSED : 0) | (draw(&w->draws, 3) ? 0 : RESTORE_EAGER));
     struct guest *guest = add(w, id, NULL, !paused);
     if (paused)
         compare(w, guest, &file->moment, "restore");
@@ -216,7 +196,7 @@ static size_t running(const struct world *w)
 /* Anything but a snapshot. */
 static void act_on(struct world *w, struct guest *guest)
 {
-    uint64_t what = draw(w, 18);
+    uint64_t what = draw(&w->draws, 18);
     if (what < 4)
         reset(w, guest);
     else if (what < 6)
@@ -236,18 +216,18 @@ static void act_on(struct world *w, struct guest *guest)
 static struct guest *draw_guest(struct world *w)
 {
     while (w->count > GUESTS_MOST - 2)
-        kill_one(w, &w->guests[draw(w, w->count)]);
+        kill_one(w, &w->guests[draw(&w->draws, w->count)]);
     while (running(w) > RUNNING_MOST)
-        set_running(w, &w->guests[draw(w, w->count)], false);
+        set_running(w, &w->guests[draw(&w->draws, w->count)], false);
     if (!running(w))
-        set_running(w, &w->guests[draw(w, w->count)], true);
-    return &w->guests[draw(w, w->count)];
+        set_running(w, &w->guests[draw(&w->draws, w->count)], true);
+    return &w->guests[draw(&w->draws, w->count)];
 }
 
 static json_t *snapshot_arguments(struct world *w, const struct guest *guest, bool diff)
 {
     return json_pack("{s:I, s:s, s:s, s:b}", "guest", (json_int_t)guest->id, "path", path_of(w->file_count), "kind",
-                     diff ? "diff" : "full", "compress", draw(w, 4) == 0);
+                     diff ? "diff" : "full", "compress", draw(&w->draws, 4) == 0);
 }
 
 /* Sends the command by the other client, so that this one can go on before the file is there. */
@@ -282,13 +262,13 @@ static void save(struct world *w, struct guest *guest)
     if (w->file_count == FILES_MOST)
         return;
     const uint64_t id = guest->id;
-    bool diff = guest->depth >= 0 && guest->depth < DEPTH_MOST && draw(w, 4) != 0;
+    bool diff = guest->depth >= 0 && guest->depth < DEPTH_MOST && draw(&w->draws, 4) != 0;
     struct file *file = &w->files[w->file_count];
     file->moment = now(w, guest);
     file->depth = diff ? guest->depth + 1 : 0;
     send_snapshot(w, snapshot_arguments(w, guest, diff));
     file->moment.most = step_of(w, guest);
-    for (uint64_t meanwhile = draw(w, 3); meanwhile; meanwhile--)
+    for (uint64_t meanwhile = draw(&w->draws, 3); meanwhile; meanwhile--)
         act_on(w, draw_guest(w));
     wait_saved(w);
     for (size_t i = 0; i < w->count; i++)
@@ -302,7 +282,7 @@ static void act(struct world *w)
 {
     client_drop_events(w->rig.client);
     struct guest *guest = draw_guest(w);
-    if (draw(w, 4) == 0)
+    if (draw(&w->draws, 4) == 0)
         save(w, guest);
     else
         act_on(w, guest);
@@ -358,7 +338,7 @@ static void finish(struct world *w, uint64_t operations)
 START_TEST(every_file_and_every_guest_is_as_the_model_says)
 {
     static struct world w;
-    uint64_t seed = new_seed();
+    uint64_t seed = draw_seed();
     char seed_word[40];
     snprintf(seed_word, sizeof seed_word, "seed=%" PRIu64, seed);
     w = (struct world){
@@ -369,8 +349,7 @@ START_TEST(every_file_and_every_guest_is_as_the_model_says)
     ck_assert_msg(w.saver != NULL, "%s", error.text);
     add(&w, 0, NULL, true);
     random_wait_started(&w.rig, 0);
-    const char *text = getenv("OPERATIONS");
-    const uint64_t operations = text && *text ? strtoull(text, NULL, 10) : rounds(OPERATIONS, 30);
+    const uint64_t operations = draw_operations(OPERATIONS, 30);
     for (uint64_t i = 0; i < operations; i++)
         act(&w);
     finish(&w, operations);
