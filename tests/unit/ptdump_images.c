@@ -479,6 +479,20 @@ static void check_refused(const char *path, const char *phrase)
     ck_assert_ptr_null(file.memory);
 }
 
+/* A mapping of it would have ended in SIGBUS. */
+START_TEST(image_is_read_whole_before_its_file_is_truncated)
+{
+    const struct pt_image *image = open_filled(0, 3);
+    char *before = dump_of(image, false);
+    ck_assert_int_eq(truncate(path_of_file, 0), 0);
+    char *after = dump_of(image, false);
+    ck_assert_str_eq(after, before);
+    free(before);
+    free(after);
+    tree_close(&tree);
+}
+END_TEST
+
 START_TEST(what_is_no_image_is_refused)
 {
     struct bytes bytes = chain("ept");
@@ -520,6 +534,7 @@ int main(void)
     tcase_add_test(tcase, entries_that_make_no_sense_are_told);
     tcase_add_loop_test(tcase, a_cycle_ends_the_dump, 0, 2);
     tcase_add_loop_test(tcase, noise_is_dumped_or_stopped, 0, 3);
+    tcase_add_test(tcase, image_is_read_whole_before_its_file_is_truncated);
     tcase_add_test(tcase, what_is_no_image_is_refused);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

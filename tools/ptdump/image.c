@@ -5,16 +5,30 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define QUALIFICATION_RIGHTS 3         /* EPT violation: bits 3 to 5 are R, W and X of the path */
 #define FAULT_RESERVED       (1u << 3) /* page fault: a reserved bit was set */
 
+/* All of the file, into memory of our own: a mapping of one that is truncated meanwhile would give a signal. */
+static const char *read_all(const struct image_file *file, int fd)
+{
+    for (size_t done = 0; done < file->bytes;) {
+        ssize_t n = pread(fd, (char *)file->memory + done, file->bytes - done, (off_t)done);
+        if (n < 0)
+            return strerror(errno);
+        if (n == 0)
+            return "the file has become shorter while it was read";
+        done += (size_t)n;
+    }
+    return NULL;
+}
+
 /* What is wrong with the open file, or NULL. */
-static const char *map_file(struct image_file *file, int fd)
+static const char *read_file(struct image_file *file, int fd)
 {
     struct stat status;
 
@@ -25,11 +39,12 @@ static const char *map_file(struct image_file *file, int fd)
     if (status.st_size == 0)
         return "the file is empty";
     file->bytes = (size_t)status.st_size;
-    file->memory = mmap(NULL, file->bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (file->memory == MAP_FAILED) {
-        file->memory = NULL;
-        return strerror(errno);
-    }
+    file->memory = aligned_alloc(PT_PAGE_SIZE, (file->bytes + PT_PAGE_SIZE - 1) & ~(PT_PAGE_SIZE - 1));
+    if (!file->memory)
+        return strerror(ENOMEM);
+    const char *wrong = read_all(file, fd);
+    if (wrong)
+        return wrong;
     return pt_image_open(file->memory, file->bytes, &file->image);
 }
 
@@ -40,7 +55,7 @@ int image_file_open(struct image_file *file, const char *path, char error[IMAGE_
 
     *file = (struct image_file){0};
     if (fd >= 0) {
-        wrong = map_file(file, fd);
+        wrong = read_file(file, fd);
         close(fd);
     }
     if (!wrong)
@@ -52,8 +67,7 @@ int image_file_open(struct image_file *file, const char *path, char error[IMAGE_
 
 void image_file_close(struct image_file *file)
 {
-    if (file->memory)
-        munmap(file->memory, file->bytes);
+    free(file->memory);
     file->memory = NULL;
 }
 
