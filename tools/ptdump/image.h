@@ -12,7 +12,7 @@ struct image_file {
     struct pt_image image;
 };
 
-/* Maps and checks a file. -1, with one line about what is wrong in error[]. */
+/* Reads and checks a file. -1, with one line about what is wrong in error[]. */
 #define IMAGE_ERROR 256
 int image_file_open(struct image_file *file, const char *path, char error[IMAGE_ERROR]);
 void image_file_close(struct image_file *file);
