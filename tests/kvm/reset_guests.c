@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RAM (8u << 20)
+#define RAM (4u << 20)
 
 static struct rig start_counter(void)
 {
-    struct rig rig = RIG("--memory", "8M", "@counter", "quiet=1");
+    struct rig rig = RIG("--memory", "4M", "@counter", "quiet=1");
     RIG_UNTIL(rig_probe(&rig, 0).counter > 1000);
     return rig;
 }
