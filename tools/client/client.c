@@ -264,25 +264,27 @@ static int receive(struct client *client)
     return -1;
 }
 
-/* Parses a message. A long reply of read-memory is nearly all base64, and jansson takes a string byte by byte: its data
- * is put in afterwards. What stands before it cannot be part of a string, where quotes have backslashes. */
+/* Parses a message, whose line a newline ends. A long reply of read-memory is nearly all base64, and jansson takes a
+ * string byte by byte: its data is put in afterwards. What stands before it cannot be part of a string, where quotes have
+ * backslashes. */
 static json_t *parse(const char *line, size_t length)
 {
     static const char before[] = "{\"return\":{\"data\":\"";
+    static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
     const size_t head = sizeof before - 1;
     const char *data = line + head;
-    const char *end = length > head && memcmp(line, before, head) == 0 ? memchr(data, '"', length - head) : NULL;
-    if (!end || memchr(data, '\\', (size_t)(end - data)))
+    const size_t digits = length > head && memcmp(line, before, head) == 0 ? strspn(data, base64) : 0;
+    if (!digits || data[digits] != '"')
         return json_loadb(line, length, JSON_ALLOW_NUL, NULL);
-    const size_t rest = (size_t)(line + length - end);
+    const size_t rest = length - head - digits;
     char *text = malloc(head + rest);
     if (!text)
         return NULL;
     memcpy(text, line, head);
-    memcpy(text + head, end, rest);
+    memcpy(text + head, data + digits, rest);
     json_t *message = json_loadb(text, head + rest, JSON_ALLOW_NUL, NULL);
     free(text);
-    json_t *string = json_stringn(data, (size_t)(end - data));
+    json_t *string = json_stringn_nocheck(data, digits);
     if (json_object_set_new(json_object_get(message, "return"), "data", string) < 0) {
         json_decref(message);
         return NULL;

@@ -19,39 +19,50 @@ static const unsigned char digits[256] = {
     ['4'] = 57, ['5'] = 58, ['6'] = 59, ['7'] = 60, ['8'] = 61, ['9'] = 62, ['+'] = 63, ['/'] = 64,
 };
 
-/* Decodes four characters, the last `padding` of which are '='. */
-static bool decode_group(const char *text, unsigned padding, unsigned char *out)
+/* Decodes four digits into three bytes. False where one of them is none. */
+static bool decode_group(const char text[4], unsigned char out[3])
 {
-    unsigned bits = 0;
-    for (unsigned i = 0; i < 4; i++) {
-        int value = i < 4 - padding ? digits[(unsigned char)text[i]] - 1 : 0;
-        if (value < 0)
-            return false;
-        bits = bits << 6 | (unsigned)value;
-    }
-    for (unsigned i = 0; i < 3 - padding; i++)
-        out[i] = (unsigned char)(bits >> (16 - 8 * i));
+    const unsigned a = digits[(unsigned char)text[0]], b = digits[(unsigned char)text[1]];
+    const unsigned c = digits[(unsigned char)text[2]], d = digits[(unsigned char)text[3]];
+    if (!a || !b || !c || !d)
+        return false;
+    const unsigned bits = (a - 1) << 18 | (b - 1) << 12 | (c - 1) << 6 | (d - 1);
+    out[0] = (unsigned char)(bits >> 16);
+    out[1] = (unsigned char)(bits >> 8);
+    out[2] = (unsigned char)bits;
     return true;
+}
+
+/* The last four characters, of which one or two may be padding. The number of bytes; 0 where they are no base64. */
+static size_t decode_last(const char text[4], unsigned char out[3])
+{
+    const size_t padding = text[3] != '=' ? 0 : text[2] != '=' ? 1 : 2;
+    char padded[4] = {'A', 'A', 'A', 'A'};
+    memcpy(padded, text, 4 - padding);
+    return decode_group(padded, out) ? 3 - padding : 0;
+}
+
+/* The number of bytes that `groups` times four characters decode to, which is more than 0; 0 where they are no base64. */
+static size_t decode(const char *text, size_t groups, unsigned char *out)
+{
+    const unsigned char *start = out;
+    for (; groups > 1; groups--, text += 4, out += 3)
+        if (!decode_group(text, out))
+            return 0;
+    const size_t rest = decode_last(text, out);
+    return rest ? (size_t)(out - start) + rest : 0;
 }
 
 unsigned char *client_base64_decode(const char *text, size_t *length)
 {
-    size_t characters = strlen(text);
-    if (characters % 4 != 0)
-        return NULL;
-    unsigned char *bytes = malloc(characters / 4 * 3 + 1);
+    const size_t characters = strlen(text);
+    unsigned char *bytes = characters % 4 == 0 ? malloc(characters / 4 * 3 + 1) : NULL;
     if (!bytes)
         return NULL;
-    *length = 0;
-    for (size_t i = 0; i < characters; i += 4) {
-        unsigned padding = 0;
-        if (i + 4 == characters && text[i + 3] == '=')
-            padding = text[i + 2] == '=' ? 2 : 1;
-        if (!decode_group(text + i, padding, bytes + *length)) {
-            free(bytes);
-            return NULL;
-        }
-        *length += 3 - padding;
+    *length = characters ? decode(text, characters / 4, bytes) : 0;
+    if (characters && !*length) {
+        free(bytes);
+        return NULL;
     }
     return bytes;
 }

@@ -54,23 +54,31 @@ json_t *text_json(const char *bytes, size_t length)
     return string;
 }
 
+static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+static void encode_group(const unsigned char bytes[3], char text[4])
+{
+    const unsigned bits = (unsigned)bytes[0] << 16 | (unsigned)bytes[1] << 8 | bytes[2];
+    text[0] = digits[bits >> 18];
+    text[1] = digits[bits >> 12 & 63];
+    text[2] = digits[bits >> 6 & 63];
+    text[3] = digits[bits & 63];
+}
+
 json_t *base64_json(const unsigned char *bytes, size_t length)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    size_t characters = (length + 2) / 3 * 4;
+    const size_t characters = (length + 2) / 3 * 4;
     char *text = malloc(characters + 1);
     if (!text)
         return NULL;
     char *out = text;
-    for (size_t i = 0; i < length; i += 3) {
-        size_t left = length - i;
-        unsigned bits = (unsigned)bytes[i] << 16;
-        bits |= left > 1 ? (unsigned)bytes[i + 1] << 8 : 0;
-        bits |= left > 2 ? bytes[i + 2] : 0;
-        *out++ = digits[bits >> 18];
-        *out++ = digits[bits >> 12 & 63];
-        *out++ = (char)(left > 1 ? digits[bits >> 6 & 63] : '=');
-        *out++ = (char)(left > 2 ? digits[bits & 63] : '=');
+    for (; length >= 3; length -= 3, bytes += 3, out += 4)
+        encode_group(bytes, out);
+    if (length > 0) {
+        unsigned char last[3] = {0};
+        memcpy(last, bytes, length);
+        encode_group(last, out);
+        memset(out + 1 + length, '=', 3 - length);
     }
     json_t *string = json_stringn_nocheck(text, characters);
     free(text);
