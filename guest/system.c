@@ -4,6 +4,7 @@
  * takes memory back and forgets any of the others, or the other way round, this guest finds out.
  */
 #include "guest/lib/args.h"
+#include "guest/lib/clock.h"
 #include "guest/lib/console.h"
 #include "guest/lib/hash.h"
 #include "guest/lib/identity.h"
@@ -208,7 +209,9 @@ unsigned guest_main(boot_info *info, unsigned cpu)
         return ARGS_EXIT;
     }
     probe_start(info, "system");
-    print_text(tsc_is_own() ? "system tsc own\n" : "system tsc host\n");
+    print_text(tsc_is_own() ? "system tsc own" : "system tsc host");
+    print_field("khz", clock_khz_told());
+    print_text("\n");
     has_xsave = find_xsave(info);
     identity_page = (volatile uint8_t *)(uintptr_t)info;
     write_all(0);

@@ -1,6 +1,7 @@
 /* KVM: every ioctl of the VMM, and the order in which a vCPU's state is saved and restored. See kvm.h. */
 #include "vmm/kvm.h"
 
+#include <cleave/guest_abi.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -21,6 +22,9 @@
 #define MSR_IA32_TSC        0x10
 #define MSR_IA32_TSC_ADJUST 0x3b
 #define MSR_LIST_MAX        1024
+
+#define CPUID_HYPERVISOR_BIT (1u << 31) /* leaf 1, ECX */
+#define CPUID_HYPERVISOR     0x40000000 /* EAX: the last of the leaves that a hypervisor adds */
 
 /* What vcpu_state_return() leaves in the shared page. */
 #define SYNCED (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS)
@@ -93,6 +97,32 @@ static int read_cpuid(struct kvm *kvm, struct failure *failure)
     return 0;
 }
 
+static struct kvm_cpuid_entry2 *find_leaf(const struct kvm *kvm, uint32_t function)
+{
+    for (uint32_t i = 0; i < kvm->cpuid->nent; i++)
+        if (kvm->cpuid->entries[i].function == function && kvm->cpuid->entries[i].index == 0)
+            return &kvm->cpuid->entries[i];
+    return NULL;
+}
+
+/* What KVM leaves to the VMM: to say that there is a hypervisor, and how fast the TSC is, which a guest cannot measure
+ * where there is no other clock, and not every processor says. */
+static void show_hypervisor(struct kvm *kvm)
+{
+    struct kvm_cpuid_entry2 *features = find_leaf(kvm, 1), *range = find_leaf(kvm, CPUID_HYPERVISOR);
+    struct kvm_cpuid_entry2 *timing = find_leaf(kvm, GUEST_CPUID_TIMING);
+    if (!features || !range)
+        return;
+    features->ecx |= CPUID_HYPERVISOR_BIT;
+    if (!kvm->tsc_khz || (!timing && kvm->cpuid->nent == KVM_CPUID_MAX))
+        return;
+    if (!timing)
+        timing = &kvm->cpuid->entries[kvm->cpuid->nent++];
+    *timing = (struct kvm_cpuid_entry2){.function = GUEST_CPUID_TIMING, .eax = kvm->tsc_khz};
+    if (range->eax < GUEST_CPUID_TIMING)
+        range->eax = GUEST_CPUID_TIMING;
+}
+
 /* An MSR may be listed and still not be readable on this CPU: leave those out once, here, and be strict ever after. */
 static int probe_vcpu(struct kvm *kvm, int vcpu)
 {
@@ -132,6 +162,8 @@ static int probe(struct kvm *kvm, struct failure *failure)
     if (vcpu >= 0)
         close(vcpu);
     close(vm);
+    if (result == 0)
+        show_hypervisor(kvm);
     return result;
 }
 
@@ -212,10 +244,8 @@ int kvm_show_cpuid(struct kvm *kvm, const void *entries, unsigned count, struct 
 /* CPUID leaf 7, subleaf 0, EBX bit 0: SDM volume 2, CPUID. */
 bool kvm_has_fsgsbase(const struct kvm *kvm)
 {
-    for (uint32_t i = 0; i < kvm->cpuid->nent; i++)
-        if (kvm->cpuid->entries[i].function == 7 && kvm->cpuid->entries[i].index == 0)
-            return kvm->cpuid->entries[i].ebx & 1;
-    return false;
+    const struct kvm_cpuid_entry2 *features = find_leaf(kvm, 7);
+    return features && features->ebx & 1;
 }
 
 int kvm_create_vm(const struct kvm *kvm)

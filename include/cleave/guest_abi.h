@@ -22,6 +22,10 @@
 #define GUEST_USER_CODE   0x20
 #define GUEST_TSS         0x28
 
+/* CPUID leaf: EAX is the frequency of the TSC on this host in kHz, where KVM knows it; as under QEMU and VMware. It is
+ * there if EAX of leaf 0x40000000 is no less. */
+#define GUEST_CPUID_TIMING 0x40000010
+
 /* Ports. The TSS opens all of them to ring 3. Any other port reads as all ones and ignores writes. */
 #define PORT_CONSOLE 0xe9  /* out 8: a byte to the console */
 #define PORT_UART    0x3f8 /* in, out 8: a 16550 UART, eight ports */

@@ -2,9 +2,11 @@
 #include "tests/support/kvm_rig.h"
 
 #include <fcntl.h>
+#include <linux/kvm.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -193,6 +195,36 @@ START_TEST(unknown_ports_and_addresses_read_as_all_ones)
 }
 END_TEST
 
+/* What KVM says itself, in kHz. */
+static unsigned long tsc_khz(void)
+{
+    const int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), vm = ioctl(kvm, KVM_CREATE_VM, 0);
+    const int vcpu = ioctl(vm, KVM_CREATE_VCPU, 0), khz = ioctl(vcpu, KVM_GET_TSC_KHZ);
+    ck_assert_int_gt(khz, 0);
+    close(vcpu);
+    close(vm);
+    close(kvm);
+    return (unsigned long)khz;
+}
+
+static bool says(struct rig *rig, const char *words)
+{
+    char *console = rig_console(rig, 0);
+    const bool found = strstr(console, words) != NULL;
+    free(console);
+    return found;
+}
+
+START_TEST(guest_is_told_how_fast_its_tsc_is)
+{
+    char words[64];
+    snprintf(words, sizeof words, " khz %lu\n", tsc_khz());
+    struct rig rig = RIG("--memory", "4M", "@system");
+    RIG_UNTIL(says(&rig, words));
+    rig_quit(&rig);
+}
+END_TEST
+
 START_TEST(help_and_version_exit_with_0)
 {
     struct outcome outcome = RUN("--help");
@@ -229,6 +261,7 @@ int main(void)
     tcase_add_test(tests, closed_stdout_ends_no_guest);
     tcase_add_test(tests, paused_guest_waits_until_it_is_resumed);
     tcase_add_test(tests, unknown_ports_and_addresses_read_as_all_ones);
+    tcase_add_test(tests, guest_is_told_how_fast_its_tsc_is);
     tcase_add_test(tests, help_and_version_exit_with_0);
     suite_add_tcase(suite, tests);
     return rig_main(suite);
