@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DELAY "delay_us=200000" /* in which the checkpoint is made; by the TSC, so over at once after a reset */
-
 static void reset(struct rig *rig, uint64_t guest)
 {
     json_decref(rig_call(rig, "reset", "{s:I}", "guest", (json_int_t)guest));
@@ -48,7 +46,7 @@ static struct rig start_crash(const char *how, const char *ring)
     char how_word[32], ring_word[32];
     snprintf(how_word, sizeof how_word, "how=%s", how);
     snprintf(ring_word, sizeof ring_word, "ring=%s", ring);
-    struct rig rig = RIG("--memory", "8M", "--paused", "@crash", how_word, ring_word, DELAY);
+    struct rig rig = RIG("--memory", "8M", "--paused", "@crash", how_word, ring_word);
     rig_do(&rig, "checkpoint", 0);
     rig_do(&rig, "resume", 0);
     return rig;
@@ -70,7 +68,7 @@ END_TEST
 
 START_TEST(exited_guest_is_reset_and_exits_again)
 {
-    struct rig rig = RIG("--memory", "8M", "--paused", "@crash", "how=exit", "code=5", DELAY);
+    struct rig rig = RIG("--memory", "8M", "--paused", "@crash", "how=exit", "code=5");
     rig_do(&rig, "checkpoint", 0);
     rig_do(&rig, "resume", 0);
     end_again_and_again(&rig, 0, "exited", "EXITED");
@@ -146,7 +144,7 @@ END_TEST
 
 START_TEST(child_without_a_checkpoint_is_gone_when_it_ends)
 {
-    struct rig rig = RIG("--memory", "8M", "--linger", "@crash", "how=ud", DELAY);
+    struct rig rig = RIG("--memory", "8M", "--linger", "@crash", "how=ud", "delay_us=200000");
     uint64_t child = rig_fork(&rig, 0, 1, false, NULL);
     RIG_UNTIL(rig_live(&rig) == 0);
     rig_refused(&rig, "GuestNotFound", "no checkpoint", "reset", "{s:I}", "guest", (json_int_t)child);

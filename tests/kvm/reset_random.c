@@ -259,9 +259,8 @@ static void finish(struct world *w, uint64_t operations)
     printf("%" PRIu64 " resets, %" PRIu64 " compared, %" PRIu64 " checkpoints, %" PRIu64 " forks, %" PRIu64
            " children by port, %" PRIu64 " kills\n",
            w->resets, w->hashes, w->checkpoints, w->forks, w->port_forks, w->kills);
-    ck_assert_uint_gt(w->resets, operations / 10);
-    ck_assert_uint_gt(w->hashes, operations / 20);
-    ck_assert_uint_gt(w->checkpoints, operations / 20);
+    ck_assert_uint_gt(w->hashes, 0); /* there is something that all this was about */
+    ck_assert_uint_gt(w->resets + w->checkpoints + w->forks, operations / 8);
     while (w->count)
         forget(w, w->guests);
     rig_quit(&w->rig);
@@ -279,7 +278,7 @@ static void run_world(const char *fork_every)
                        .draws = seed};
     add(&w, 0, NULL, true);
     random_wait_started(&w.rig, 0);
-    const uint64_t operations = draw_operations(OPERATIONS, 30);
+    const uint64_t operations = draw_operations(OPERATIONS, 20);
     for (uint64_t i = 0; i < operations; i++)
         act(&w);
     finish(&w, operations);

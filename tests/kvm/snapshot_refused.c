@@ -463,6 +463,7 @@ START_TEST(failing_disk_loses_nothing)
     const char *folder = make_folder("failing"), *target = snapshot_place("failing/file");
     rig_snapshot(&rig, 0, snapshot_place("base"));
     client_drop_events(rig.client);
+    rewrite(&rig, 0); /* more than the limit has to be saved */
     const struct rlimit small = {1 << 20, RLIM_INFINITY}, none = {RLIM_INFINITY, RLIM_INFINITY};
     pid_t pid = vmm_process_pid(rig.process);
     ck_assert_int_eq(prlimit(pid, RLIMIT_FSIZE, &small, NULL), 0);
