@@ -1,5 +1,6 @@
 /* Many clients, and clients that behave badly: none delays the guest or another client. */
 #include "tests/kvm/control_common.h"
+#include "tests/support/rounds.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -91,7 +92,7 @@ START_TEST(a_client_that_never_reads_is_alone_with_it)
     struct client *other = connect_to_vmm();
     int sent = send_until_full(silent, "{\"execute\":\"query-commands\",\"id\":1}\n", 1000000);
     ck_assert_int_lt(sent, 100000); /* so many answers would be hundreds of MiB in the VMM */
-    for (int i = 0; i < 200; i++) {
+    for (unsigned i = 0; i < rounds(200, 25); i++) {
         json_decref(must_call(other, "pause", json_pack("{s:i}", "guest", 0)));
         json_decref(must_call(other, "resume", json_pack("{s:i}", "guest", 0)));
     }
@@ -108,7 +109,7 @@ START_TEST(a_client_with_many_requests_leaves_turns_to_others)
 {
     struct client *busy = connect_to_vmm();
     struct client *other = connect_to_vmm();
-    for (int round = 0; round < 20; round++) {
+    for (unsigned round = 0; round < rounds(20, 5); round++) {
         for (int i = 0; i < 50; i++)
             send_text(busy, "{\"execute\":\"query-commands\",\"id\":2}\n");
         expect_prompt(other);
@@ -167,7 +168,7 @@ START_TEST(clients_that_vanish_in_a_fork_leave_it_whole)
 {
     struct client *other = connect_to_vmm();
     size_t guests = 1;
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < (int)rounds(20, 6); i++) {
         struct client *client = connect_to_vmm();
         send_text(client, "{\"execute\":\"fork\",\"arguments\":{\"count\":3}}\n");
         if (i % 2)
@@ -188,7 +189,7 @@ START_TEST(clients_that_come_and_go_leave_nothing)
     struct client *other = connect_to_vmm();
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/fd", (int)vmm_process_pid(vmm));
-    for (int i = 0; i < 2000; i++) {
+    for (unsigned i = 0; i < rounds(2000, 300); i++) {
         struct client *client = client_open_raw(vmm_process_socket(vmm), 5000, NULL);
         ck_assert_ptr_nonnull(client);
         if (i % 3 == 0)

@@ -3,6 +3,7 @@
  * may go; what the VMM frees is overwritten here, so that it cannot use it unnoticed.
  */
 #include "tests/kvm/control_common.h"
+#include "tests/support/rounds.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -16,8 +17,8 @@ static void start_large(void)
     char program[256], file[256];
     vmm_build_path(program, sizeof program, "vmm");
     vmm_build_path(file, sizeof file, "guest/workload.bin");
-    const char *words[] = {program,        "--memory", "96M",          "--linger", file,
-                           "resident=80M", "dirty=4K", "pattern=full", NULL};
+    const char *resident = on_slow_machine() ? "resident=20M" : "resident=80M";
+    const char *words[] = {program, "--memory", "96M", "--linger", file, resident, "dirty=4K", "pattern=full", NULL};
     struct client_error error;
     vmm = vmm_process_start(words, 0, &error);
     ck_assert_msg(vmm != NULL, "%s", error.text);
@@ -103,7 +104,7 @@ END_TEST
 START_TEST(client_that_vanishes_leaves_its_snapshot_running)
 {
     struct client *other = connect_to_vmm();
-    for (int round = 0; round < 6; round++) {
+    for (int round = 0; round < (int)rounds(6, 4); round++) {
         struct client *client = connect_to_vmm();
         send_snapshot(client, 1);
         if (round % 2)

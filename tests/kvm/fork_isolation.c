@@ -4,6 +4,7 @@
  */
 #include "guest/lib/marks.h"
 #include "tests/support/kvm_random.h"
+#include "tests/support/rounds.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,7 +53,7 @@ START_TEST(crash_hang_and_exit_of_children_disturb_neither_parent_nor_siblings)
     random_wait_started(&rig, 0);
     struct model *parent = model_new();
     uint64_t children[8];
-    for (int round = 0; round < 3; round++) {
+    for (unsigned round = 0; round < rounds(3, 1); round++) {
         rig_fork(&rig, 0, 8, false, children);
         for (int i = 0; i < 8; i++)
             check_child(&rig, children[i]);

@@ -107,13 +107,14 @@ START_TEST(one_fork_makes_sixty_four_children)
         ck_assert_mem_eq(&probe, &first, sizeof probe);
     }
     check_counts_on(&rig, 0);
-    for (int i = 0; i < CHILDREN; i++) {
+    for (int i = 0; i < (int)rounds(CHILDREN, 16); i++) {
         rig_do(&rig, "resume", children[i]);
         RIG_UNTIL(rig_probe(&rig, children[i]).guest_id == children[i]);
         rig_do(&rig, "kill", children[i]);
     }
-    rig_fork(&rig, 0, CHILDREN, false, children); /* all of them running at once */
-    for (int i = 0; i < CHILDREN; i++) {
+    const unsigned running = rounds(CHILDREN, 16);
+    rig_fork(&rig, 0, running, false, children); /* all of them at once */
+    for (unsigned i = 0; i < running; i++) {
         RIG_UNTIL(rig_probe(&rig, children[i]).guest_id == children[i]);
         rig_do(&rig, "kill", children[i]);
     }
@@ -186,7 +187,7 @@ static void check_shortage(struct rig *rig, unsigned too_many, unsigned few)
     uint64_t children[8];
     ck_assert_uint_le(few, 8);
     RIG_UNTIL(rig_probe(rig, 0).counter > 0);
-    for (int round = 0; round < 3; round++) {
+    for (unsigned round = 0; round < rounds(3, 2); round++) {
         rig_refused(rig, "NoMemory", "", "fork", "{s:i}", "count", (int)too_many);
         ck_assert_uint_eq(rig_live(rig), 1);
         ck_assert(rig_state_is(rig, 0, "running"));
@@ -270,7 +271,7 @@ START_TEST(killed_guests_give_back_their_memory)
     rig_do(&rig, "pause", 0);
     rig_do(&rig, "kill", rig_fork(&rig, 0, 1, true, NULL)); /* and this one publishes all it has written */
     const struct held before = held(&rig);
-    for (int round = 0; round < 4; round++) {
+    for (unsigned round = 0; round < rounds(4, 2); round++) {
         uint64_t children[4], grandchildren[4];
         rig_fork(&rig, 0, 4, false, children);
         for (int i = 0; i < 4; i++) {

@@ -6,6 +6,7 @@
 #include "guest/lib/hash.h"
 #include "guest/lib/marks.h"
 #include "tests/support/kvm_rig.h"
+#include "tests/support/rounds.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -132,11 +133,12 @@ END_TEST
 
 START_TEST(each_of_many_forks_shows_its_own_instant_and_no_other)
 {
-    enum { FORKS = 8 };
+    enum { FORKS_MOST = 8 };
+    const unsigned forks = rounds(FORKS_MOST, 4);
     struct rig rig = start_rewriting();
-    uint64_t children[FORKS], epoch = 0;
-    struct memory *at_fork[FORKS];
-    for (int i = 0; i < FORKS; i++) {
+    uint64_t children[FORKS_MOST], epoch = 0;
+    struct memory *at_fork[FORKS_MOST];
+    for (unsigned i = 0; i < forks; i++) {
         children[i] = rig_fork(&rig, 0, 1, true, NULL);
         at_fork[i] = read_all(&rig, children[i]);
         check_instant(at_fork[i]);
@@ -146,7 +148,7 @@ START_TEST(each_of_many_forks_shows_its_own_instant_and_no_other)
             RIG_UNTIL(rig_probe(&rig, 0).epoch >= epoch);
         }
     }
-    for (int i = 0; i < FORKS; i++) {
+    for (unsigned i = 0; i < forks; i++) {
         check_unchanged(&rig, children[i], at_fork[i], "a child");
         free(at_fork[i]);
     }
@@ -199,7 +201,7 @@ END_TEST
 START_TEST(paused_parent_and_its_child_hold_the_same)
 {
     struct rig rig = start_rewriting();
-    for (int i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < rounds(3, 2); i++) { /* the first fork, and one that is not */
         rig_do(&rig, "pause", 0);
         struct memory *before = read_all(&rig, 0);
         check_instant(before);

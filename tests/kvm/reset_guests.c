@@ -4,6 +4,7 @@
  */
 #include "guest/lib/marks.h"
 #include "tests/support/kvm_rig.h"
+#include "tests/support/rounds.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,7 +71,8 @@ START_TEST(root_returns_to_its_checkpoint_again_and_again)
     rig_do(&rig, "pause", 0);
     rig_do(&rig, "checkpoint", 0);
     uint8_t *ram = ram_of(&rig, 0);
-    for (int i = 0; i < 10; i++) {
+    const unsigned times = rounds(10, 3);
+    for (unsigned i = 0; i < times; i++) {
         rig_do(&rig, "resume", 0);
         run_on(&rig, 0);
         rig_do(&rig, "pause", 0);
@@ -81,7 +83,7 @@ START_TEST(root_returns_to_its_checkpoint_again_and_again)
     }
     free(ram);
     ck_assert_uint_eq(rig_stat(&rig, 0, "checkpoints"), 1);
-    ck_assert_uint_eq(rig_stat(&rig, 0, "resets"), 20);
+    ck_assert_uint_eq(rig_stat(&rig, 0, "resets"), 2 * times);
     ck_assert_uint_eq(rig_stat(&rig, 0, "overlay_bytes"), 0);
     ck_assert_uint_eq(rig_guest(&rig, 0).generation, 0);
     rig_quit(&rig);
@@ -91,7 +93,7 @@ END_TEST
 START_TEST(checkpoint_of_a_running_guest_is_one_instant)
 {
     struct rig rig = start_counter();
-    for (int round = 0; round < 5; round++) {
+    for (unsigned round = 0; round < rounds(5, 2); round++) {
         uint64_t before = counter(&rig, 0);
         rig_do(&rig, "checkpoint", 0);
         uint64_t after = counter(&rig, 0);
@@ -141,7 +143,7 @@ START_TEST(later_checkpoint_takes_the_place_of_the_earlier)
 {
     struct rig rig = start_counter();
     rig_do(&rig, "pause", 0);
-    for (int round = 0; round < 4; round++) {
+    for (unsigned round = 0; round < rounds(4, 2); round++) {
         rig_do(&rig, "checkpoint", 0);
         uint8_t *ram = ram_of(&rig, 0);
         for (int i = 0; i < 2; i++) {
@@ -171,7 +173,7 @@ START_TEST(child_returns_to_its_birth_with_its_identity)
     ck_assert_uint_eq(info.guest_id, child);
     reset(&rig, child); /* that has never run */
     check_ram(&rig, child, ram);
-    for (int i = 0; i < 5; i++) {
+    for (unsigned i = 0; i < rounds(5, 2); i++) {
         rig_do(&rig, "resume", child);
         run_on(&rig, child);
         rig_do(&rig, "pause", child);
@@ -194,7 +196,7 @@ START_TEST(forks_of_a_guest_do_not_move_its_checkpoint)
     rig_do(&rig, "pause", 0);
     rig_do(&rig, "checkpoint", 0);
     uint8_t *ram = ram_of(&rig, 0);
-    for (int i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < rounds(4, 2); i++) {
         rig_do(&rig, "resume", 0);
         run_on(&rig, 0);
         rig_do(&rig, "pause", 0);
@@ -228,7 +230,7 @@ START_TEST(children_and_siblings_of_a_reset_guest_do_not_notice)
     uint64_t grandchild = rig_fork(&rig, children[0], 1, true, NULL);
     uint8_t *grandchild_ram = ram_of(&rig, grandchild);
     rig_do(&rig, "resume", children[0]);
-    for (int i = 0; i < 5; i++) {
+    for (unsigned i = 0; i < rounds(5, 2); i++) {
         run_on(&rig, children[0]);
         reset(&rig, children[0]);
         reset(&rig, 0);

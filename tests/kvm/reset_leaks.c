@@ -74,10 +74,10 @@ START_TEST(resets_among_forks_and_checkpoints_leave_nothing)
     struct rig rig = start_random();
     rig_do(&rig, "pause", 0);
     rig_do(&rig, "checkpoint", 0);
-    for (int i = 0; i < 20; i++)
+    for (int i = 0; i < (int)rounds(20, 10); i++)
         mix(&rig);
     const struct held before = rig_held(&rig);
-    for (int i = 0; i < (int)rounds(150, 40); i++)
+    for (int i = 0; i < (int)rounds(150, 20); i++)
         mix(&rig);
     rig_check_held(&rig, &before);
     rig_quit(&rig);
@@ -131,7 +131,7 @@ START_TEST(guest_that_writes_much_in_each_round_keeps_little)
     rig_do(&rig, "pause", 0);
     rig_do(&rig, "checkpoint", 0);
     const struct held before = rig_held(&rig);
-    for (unsigned i = 1; i <= 3; i++) {
+    for (unsigned i = 0; i < rounds(3, 1); i++) {
         unsigned marks = rig_marks(&rig, 0, 0x10);
         rig_do(&rig, "resume", 0);
         RIG_UNTIL(rig_marks(&rig, 0, 0x10) > marks + 1); /* the first may end a round that was under way */
@@ -154,7 +154,7 @@ START_TEST(child_that_writes_much_stays_who_it_is)
     uint64_t child = rig_fork(&rig, 0, 1, true, NULL);
     rig_do(&rig, "pause", 0);
     const struct boot_info info = rig_boot_info(&rig, child);
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < rounds(2, 1); i++) {
         reset(&rig, child);
         const struct boot_info before = rig_boot_info(&rig, child);
         ck_assert_mem_eq(&before, &info, sizeof info);

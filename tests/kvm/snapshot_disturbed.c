@@ -342,7 +342,7 @@ START_TEST(files_miss_nothing_of_disturbed_guests)
     ck_assert_msg(w.saver != NULL, "%s", error.text);
     add(&w, 0, NULL, true);
     random_wait_started(&w.rig, 0);
-    const uint64_t operations = draw_operations(OPERATIONS, 30);
+    const uint64_t operations = draw_operations(OPERATIONS, 20);
     for (uint64_t i = 0; i < operations; i++)
         act(&w);
     finish(&w, operations);

@@ -5,6 +5,7 @@
 #include "guest/lib/marks.h"
 #include "tests/support/kvm_random.h"
 #include "tests/support/kvm_snapshot.h"
+#include "tests/support/rounds.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -289,7 +290,7 @@ START_TEST(restored_guest_is_reset_to_the_restore)
         uint64_t guest = rig_restore(&rig, snapshot_place(files[i]), i ? RESTORE_PAUSED : 0);
         const struct boot_info info = rig_boot_info(&rig, guest);
         ck_assert(resets_to(&rig, guest, "restore"));
-        for (int round = 0; round < 5; round++) {
+        for (unsigned round = 0; round < rounds(5, 2); round++) {
             rig_do(&rig, "resume", guest);
             run_on(&rig, guest);
             rig_do(&rig, "pause", guest);

@@ -31,8 +31,8 @@ START_TEST(snapshots_leave_nothing)
     random_wait_started(&rig, 0);
     rig_do(&rig, "pause", 0);
     struct held before = {0};
-    for (int i = 0; i < (int)rounds(TIMES, 50); i++) {
-        if (i == 20)
+    for (int i = 0; i < (int)rounds(TIMES, 36); i++) {
+        if (i == 16)
             before = rig_held(&rig);
         if (i % 4)
             rig_snapshot(&rig, 0, snapshot_place("full"));
@@ -52,7 +52,7 @@ END_TEST
 START_TEST(snapshots_of_a_running_guest_leave_nothing)
 {
     struct rig rig = start_random();
-    for (int i = 0; i < (int)rounds(TIMES, 50); i++) {
+    for (int i = 0; i < (int)rounds(TIMES, 36); i++) {
         rig_do(&rig, "resume", 0);
         random_wait_steps(&rig, 0, 5);
         rig_snapshot(&rig, 0, snapshot_place("full"));
@@ -94,10 +94,10 @@ START_TEST(restores_leave_nothing)
         rig_call(&rig, "snapshot", "{s:i, s:s, s:b}", "guest", 0, "path", snapshot_place("compressed"), "compress", 1));
     rig_snapshot(&rig, 0, snapshot_place("full"));
     rig_diff(&rig, 0, snapshot_place("diff"));
-    for (int i = 0; i < 30; i++)
+    for (int i = 0; i < (int)rounds(30, 15); i++)
         restore_and_kill(&rig, i);
     const struct held before = rig_held(&rig);
-    for (int i = 0; i < (int)rounds(TIMES, 50); i++)
+    for (int i = 0; i < (int)rounds(TIMES, 36); i++)
         restore_and_kill(&rig, i);
     rig_check_held(&rig, &before);
     rig_quit(&rig);
@@ -115,8 +115,8 @@ START_TEST(refused_and_failed_ones_leave_nothing)
     snapshot_copy(snapshot_place("full"), snapshot_place("cut"));
     ck_assert_int_eq(truncate(snapshot_place("cut"), snapshot_size(snapshot_place("cut")) - 100), 0);
     struct held before = {0};
-    for (int i = 0; i < (int)rounds(TIMES, 50); i++) {
-        if (i == 20)
+    for (int i = 0; i < (int)rounds(TIMES, 36); i++) {
+        if (i == 16)
             before = rig_held(&rig);
         static const char *const names[] = {"none", "bad", "cut"};
         struct client_error error;

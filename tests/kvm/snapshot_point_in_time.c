@@ -4,15 +4,23 @@
  */
 #include "guest/lib/marks.h"
 #include "tests/support/kvm_snapshot.h"
+#include "tests/support/rounds.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+static uint64_t rewritten_bytes(void)
+{
+    return on_slow_machine() ? 4 << 20 : 16 << 20;
+}
+
 /* Rewrites all its memory without end, many times while a file is written. */
 static struct rig start_rewriting(void)
 {
-    struct rig rig = RIG("--memory", "24M", "--linger", "@pattern", "size=16M", "linger_us=100000");
+    char size[32];
+    snprintf(size, sizeof size, "size=%llu", (unsigned long long)rewritten_bytes());
+    struct rig rig = RIG("--memory", "24M", "--linger", "@pattern", size, "linger_us=100000");
     RIG_UNTIL(rig_marks(&rig, 0, MARK_RESIDENT));
     return rig;
 }
@@ -33,7 +41,7 @@ static void save(struct rig *rig, const char *path, const char *kind, bool compr
 {
     json_t *report = rig_call(rig, "snapshot", "{s:i, s:s, s:s, s:b}", "guest", 0, "path", path, "kind", kind,
                               "compress", (int)compress);
-    ck_assert_uint_gt((uint64_t)json_integer_value(json_object_get(report, "pages")), (16 << 20) / 4096 / 2);
+    ck_assert_uint_gt((uint64_t)json_integer_value(json_object_get(report, "pages")), rewritten_bytes() / 4096 / 2);
     json_decref(report);
     uint64_t epoch = rig_probe(rig, 0).epoch;
     RIG_UNTIL(rig_probe(rig, 0).epoch > epoch + 1); /* it writes on, and nothing is left as it was */
@@ -42,7 +50,7 @@ static void save(struct rig *rig, const char *path, const char *kind, bool compr
 START_TEST(file_holds_the_instant_whatever_the_guest_writes_meanwhile)
 {
     struct rig rig = start_rewriting();
-    for (int i = 0; i < 6; i++) {
+    for (unsigned i = 0; i < rounds(6, 3); i++) {
         const char *path = snapshot_place("pattern");
         save(&rig, path, "full", i % 3 == 2);
         check_inside(&rig, rig_restore(&rig, path, i % 2 ? RESTORE_EAGER : 0));
@@ -103,7 +111,7 @@ START_TEST(forks_and_resets_while_the_file_is_written_do_not_show_in_it)
     struct client_error error;
     struct client *saver = vmm_process_connect(rig.process, &error);
     ck_assert_msg(saver != NULL, "%s", error.text);
-    for (int i = 0; i < 6; i++) {
+    for (unsigned i = 0; i < rounds(6, 2); i++) {
         char line[1024];
         snprintf(line, sizeof line,
                  "{\"execute\":\"snapshot\",\"arguments\":{\"guest\":0,\"path\":\"%s\",\"compress\":true}}\n",

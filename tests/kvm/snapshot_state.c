@@ -5,6 +5,7 @@
  */
 #include "guest/lib/marks.h"
 #include "tests/support/kvm_snapshot.h"
+#include "tests/support/rounds.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,28 +19,28 @@ static void check_alive(struct rig *rig, uint64_t guest)
     free(console);
 }
 
-static void run_on(struct rig *rig, uint64_t guest, uint64_t rounds)
+static void run_on(struct rig *rig, uint64_t guest, uint64_t counts)
 {
     uint64_t before = rig_probe(rig, guest).counter;
-    RIG_UNTIL(rig_probe(rig, guest).counter >= before + rounds || !rig_state_is(rig, guest, "running"));
+    RIG_UNTIL(rig_probe(rig, guest).counter >= before + counts || !rig_state_is(rig, guest, "running"));
     check_alive(rig, guest);
 }
 
 /* Saves guest 0 at some instant of its rounds, and lets what is restored go on beside it. */
-static void check_here(struct rig *rig, int times, uint64_t rounds)
+static void check_here(struct rig *rig, unsigned times, uint64_t counts)
 {
     const char *path = snapshot_place("state");
-    for (int i = 0; i < times; i++) {
+    for (unsigned i = 0; i < times; i++) {
         if (i % 3 == 0)
             rig_do(rig, "pause", 0);
         rig_snapshot(rig, 0, path);
         if (i % 3 == 0)
             rig_do(rig, "resume", 0);
         uint64_t guest = rig_restore(rig, path, i % 2 ? RESTORE_EAGER : 0);
-        run_on(rig, guest, rounds);
+        run_on(rig, guest, counts);
         if (i % 4 == 1) { /* to the restore, and from there again */
             json_decref(rig_call(rig, "reset", "{s:I}", "guest", (json_int_t)guest));
-            run_on(rig, guest, rounds);
+            run_on(rig, guest, counts);
         }
         rig_do(rig, "kill", guest);
         run_on(rig, 0, 1);
@@ -47,25 +48,25 @@ static void check_here(struct rig *rig, int times, uint64_t rounds)
 }
 
 /* From process to process, in a file each time. */
-static void check_elsewhere(struct rig *rig, int times, uint64_t rounds)
+static void check_elsewhere(struct rig *rig, unsigned times, uint64_t counts)
 {
-    for (int i = 0; i < times; i++) {
+    for (unsigned i = 0; i < times; i++) {
         const char *path = snapshot_place(i % 2 ? "odd" : "even");
         rig_snapshot(rig, 0, path);
         run_on(rig, 0, 1);
         rig_quit(rig);
         *rig = RESTORED(path);
         rig_do(rig, "resume", 0);
-        run_on(rig, 0, rounds);
+        run_on(rig, 0, counts);
     }
 }
 
-/* `rounds` are of the guest's counter. */
-static void check_self(struct rig *rig, uint64_t rounds)
+/* `counts` are of the guest's counter. */
+static void check_self(struct rig *rig, uint64_t counts)
 {
     RIG_UNTIL(rig_probe(rig, 0).counter > 0 || !rig_state_is(rig, 0, "running"));
-    check_here(rig, 12, rounds);
-    check_elsewhere(rig, 8, rounds);
+    check_here(rig, rounds(12, 4), counts);
+    check_elsewhere(rig, rounds(8, 2), counts);
     rig_quit(rig);
 }
 
@@ -121,7 +122,7 @@ START_TEST(all_vcpus_continue_from_one_instant)
     enum { CPUS = 4 };
     struct rig rig = RIG("--memory", "4M", "--cpus", "4", "@smp", "rounds=1", "times=1000", "mode=forever");
     RIG_UNTIL(rig_marks(&rig, 0, MARK_ROUND) == 1);
-    for (int i = 0; i < 6; i++) {
+    for (unsigned i = 0; i < rounds(6, 2); i++) {
         rig_snapshot(&rig, 0, snapshot_place("smp")); /* while they run */
         uint64_t guest = rig_restore(&rig, snapshot_place("smp"), RESTORE_PAUSED);
         check_counts(&rig, guest, CPUS); /* no vCPU has counted twice or not at all */
@@ -140,7 +141,7 @@ END_TEST
 /* The guest ends when all vCPUs have halted: one of two has when it is saved, the other does in a while. */
 START_TEST(halted_vcpus_stay_halted)
 {
-    struct rig rig = RIG("--memory", "4M", "--cpus", "2", "--linger", "@crash", "how=hlt", "delay_us=5000000");
+    struct rig rig = RIG("--memory", "4M", "--cpus", "2", "--linger", "@crash", "how=hlt", "delay_us=2000000");
     RIG_UNTIL(rig_stat(&rig, 0, "exits_hlt") == 1);
     rig_snapshot(&rig, 0, snapshot_place("halted"));
     uint64_t guest = rig_restore(&rig, snapshot_place("halted"), 0);

@@ -23,6 +23,12 @@ void model_sync(struct model *model, struct rig *rig, uint64_t guest);
 void model_check(const struct model *model, struct rig *rig, uint64_t guest, uint64_t page, uint64_t count);
 void model_check_all(struct model *model, struct rig *rig, uint64_t guest); /* both, for all pages */
 
+/* One run of 16 pages in `share` of them, from all over its memory; other ones in other turns. */
+void model_check_some(const struct model *model, struct rig *rig, uint64_t guest, uint64_t share, uint64_t turn);
+
+/* As model_check_all for a guest with many pages: on a slow machine (rounds.h) only some, others in each turn. */
+void model_check_many(struct model *model, struct rig *rig, uint64_t guest, uint64_t turn);
+
 uint64_t model_pages(const struct model *model);
 uint64_t model_step(const struct model *model);
 
