@@ -85,7 +85,8 @@ static void set_state(struct bare_reset *reset)
     const int vcpu = reset->vm.vcpu;
 
     KVM_CALL(vcpu, KVM_SET_XSAVE, state->xsave);
-    KVM_CALL(vcpu, KVM_SET_XCRS, &state->xcrs);
+    if (state->xcrs.nr_xcrs > 0) /* none where the host has no XSAVE, and then KVM would refuse */
+        KVM_CALL(vcpu, KVM_SET_XCRS, &state->xcrs);
     KVM_CALL(vcpu, KVM_SET_DEBUGREGS, &state->debugregs);
     KVM_CALL(vcpu, KVM_SET_MSRS, &state->msrs);
     reset->vm.run->s.regs = state->registers;
