@@ -22,6 +22,8 @@ lay_out() {
     ln -s busybox "$root/bin/sh"
     ln -s ../../bin/busybox "$root/usr/bin/env"
     cp tests/hw/nested/init "$root/init"
+    [[ $kvm == kvm_amd ]] ||
+        gcc -std=c11 -D_GNU_SOURCE -O2 -static -o "$root/bin/nmi_timer" tests/hw/nested/nmi_timer.c
     for module in irqbypass kvm "${kvm/_/-}"; do
         # Compressed or not, by the kernel's version.
         find "$kernel" -name "$module.ko.xz" -exec busybox xzcat {} + -o -name "$module.ko" -exec cat {} + \
@@ -51,9 +53,9 @@ emulate_qemu() {
         -nodefaults -display none -no-reboot \
         -chardev stdio,id=results,signal=off -serial chardev:results -serial "file:$1/kernel" \
         -kernel "$kernel"/boot/vmlinuz-* -initrd "$scratch/initramfs" \
-        -append "$for_kernel tsc_early_khz=$tsc_khz nohz=off highres=off" 2>"$1/emulator"
+        -append "$for_kernel tsc_early_khz=$tsc_khz" 2>"$1/emulator"
 }
-for_kernel="console=ttyS1 loglevel=5 panic=-1 tsc=reliable nosoftlockup"
+for_kernel="console=ttyS1 loglevel=5 panic=-1 tsc=reliable nosoftlockup nohz=off highres=off"
 # What costs a quarter of the time here and is not what the tests are about.
 for_kernel+=" mitigations=off init_on_alloc=0 cgroup_disable=memory"
 
@@ -74,7 +76,7 @@ make_disk() {
 default linux
 label linux
   kernel /vmlinuz
-  append initrd=/initrd $for_kernel tsc_early_khz=$bochs_khz nohz=off highres=off nokaslr
+  append initrd=/initrd $for_kernel tsc_early_khz=$bochs_khz nokaslr hpet=disable iomem=relaxed
 END
     xorriso -as mkisofs -quiet -o "$1/iso" -b isolinux/isolinux.bin -c isolinux/boot.cat \
         -no-emul-boot -boot-load-size 4 -boot-info-table "$disk" 2>/dev/null
