@@ -176,6 +176,16 @@ run() {
     done
 }
 
+# about_processors PROGRAM...: of KVM tests, all but those that only talk to the VMM, or draw: from another processor there
+# is nothing to learn for these. In programs.
+about_processors() {
+    local program
+    programs=()
+    for program in "$@"; do
+        [[ ${program##*/} == @(control_*|launch_refused|ptstat_plot|ptdump) ]] || programs+=("$program")
+    done
+}
+
 # run_nested NAME PROGRAM...: each on an emulated machine that has KVM, see hw/README.md. What chooses the machine is in
 # the environment.
 run_nested() {

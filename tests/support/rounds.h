@@ -1,5 +1,5 @@
-/* How much KVM tests do. SLOWER=8 in the environment, for a machine that is about that many times slower, as emulated
- * ones are, makes it an eighth, but no less than still shows what the test is about. */
+/* How much KVM tests do. SLOWER=16 in the environment, for a machine that is about that many times slower, as emulated
+ * ones are, makes it a sixteenth, but no less than still shows what the test is about. */
 #ifndef TESTS_SUPPORT_ROUNDS_H
 #define TESTS_SUPPORT_ROUNDS_H
 
