@@ -208,6 +208,8 @@ run_nested() {
         say "FAILED: an emulated machine:"
         cat "$folder/log"
         failed=$((failed + 1))
+    else
+        grep "does not come up" "$folder/log" | sed 's/$/: started again/'
     fi
     for number in "${pending[@]}"; do
         judge_nested "$number"
