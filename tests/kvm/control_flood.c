@@ -1,5 +1,6 @@
 /* A guest that marks without pause, and a client that takes none of its events: only that client suffers. */
 #include "tests/kvm/control_common.h"
+#include "tests/support/kvm_priority.h"
 #include "tests/support/rounds.h"
 
 #include <poll.h>
@@ -9,6 +10,7 @@ static void start_flood(void)
     const char *guest[] = {"guest/workload.bin", "resident=64K", "dirty=4K", "period_us=0", "marks=1", NULL};
     vmm = start_guest(NULL, guest);
     client_close(connect_to_vmm());
+    kvm_lower_guests(vmm);
 }
 
 /* The VMM has closed the connection, seen without reading from it. */
@@ -22,9 +24,9 @@ START_TEST(who_takes_no_events_is_dropped)
 {
     struct client *silent = connect_to_vmm();
     struct client *other = connect_to_vmm();
-    int64_t marks = 0, start = milliseconds();
+    int marks = 0;
     while (!hung_up(silent)) {
-        ck_assert_msg(milliseconds() - start < 50000, "after %lld marks it is not dropped", (long long)marks);
+        ck_assert_msg(marks < 1000000, "after %d marks it is not dropped", marks);
         json_t *mark = client_wait_event(other, "MARK", 0, 5000);
         ck_assert_ptr_nonnull(mark);
         json_decref(mark);

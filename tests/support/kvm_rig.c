@@ -1,7 +1,7 @@
 /* A VMM under test with a client of its control socket: see kvm_rig.h. */
 #include "tests/support/kvm_rig.h"
 
-#include "tests/support/rounds.h"
+#include "tests/support/kvm_priority.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -9,12 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 
-#define POLL_MS      5
-#define WORDS_MOST   32
-#define LOW_PRIORITY 10
+#define POLL_MS    5
+#define WORDS_MOST 32
 
 char **rig_words(const char *first, const char *const words[])
 {
@@ -55,33 +53,13 @@ static struct vmm_process *start(const char *const words[], unsigned flags)
     return process;
 }
 
-/* Guests of tests never sleep. Where there is one processor for all, each would take as much of it as the VMM and the
- * test do, so these go before: the VMM's vCPU threads, and the one that makes more of them, are of low priority. */
-static void lower_guests(const struct rig *rig)
-{
-    char path[64], name[32];
-    snprintf(path, sizeof path, "/proc/%d/task", (int)vmm_process_pid(rig->process));
-    DIR *threads = opendir(path);
-    ck_assert_ptr_nonnull(threads);
-    for (struct dirent *entry; (entry = readdir(threads));) {
-        snprintf(path, sizeof path, "/proc/%d/task/%.16s/comm", (int)vmm_process_pid(rig->process), entry->d_name);
-        FILE *file = fopen(path, "r");
-        if (file && fgets(name, sizeof name, file) && (strncmp(name, "vcpu", 4) == 0 || strcmp(name, "pool\n") == 0))
-            setpriority(PRIO_PROCESS, (id_t)strtoul(entry->d_name, NULL, 10), LOW_PRIORITY);
-        if (file)
-            fclose(file);
-    }
-    closedir(threads);
-}
-
 struct rig rig_start(const char *const words[])
 {
     struct client_error error;
     struct rig rig = {.process = start(words, 0)};
     rig.client = vmm_process_connect(rig.process, &error);
     ck_assert_msg(rig.client != NULL, "%s", error.text);
-    if (on_slow_machine())
-        lower_guests(&rig);
+    kvm_lower_guests(rig.process);
     return rig;
 }
 
