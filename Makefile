@@ -4,7 +4,7 @@
 #   make demo       launch a guest, fork it live, show what happened
 #   make check      every test, under every sanitizer that applies
 #   make check-nested  the KVM tests on emulated machines alone, which are a part of `make check`
-#   make check-release  before a release: KVM tests on all emulated machines, longer random runs; takes an hour and a half
+#   make check-release  before a release: KVM tests on all emulated machines, longer random runs; takes an hour and a quarter
 #   make fuzz       the page-table library and the reader of snapshots under libFuzzer, for FUZZ_SECONDS=20 each
 #   make coverage   which lines of the page-table library its tests reach
 #   make bench      the library's and the VMM's figures, as ratios to a baseline of the same run
