@@ -6,6 +6,7 @@
 #include <check.h>
 #include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -32,7 +33,7 @@ void kvm_lower_guests(const struct vmm_process *process)
     snprintf(path, sizeof path, "/proc/%d/task", (int)vmm_process_pid(process));
     DIR *threads = opendir(path);
     ck_assert_ptr_nonnull(threads);
-    for (struct dirent *thread; (thread = readdir(threads));)
+    for (struct dirent *thread; (thread = readdir(threads));) /* one that has ended meanwhile needs none */
         if (runs_guests(vmm_process_pid(process), thread->d_name))
             setpriority(PRIO_PROCESS, (id_t)strtoul(thread->d_name, NULL, 10), LOW_PRIORITY);
     closedir(threads);

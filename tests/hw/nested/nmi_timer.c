@@ -27,9 +27,13 @@
 int main(void)
 {
     const int memory = open("/dev/mem", O_RDWR | O_SYNC);
-    volatile uint32_t *ioapic = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, memory, IOAPIC);
-    if (ioapic == MAP_FAILED || ioperm(PIT_CHANNEL_0, 4, 1) < 0) {
+    if (memory < 0 || ioperm(PIT_CHANNEL_0, 4, 1) < 0) {
         perror("nmi_timer: /dev/mem or the ports of the timer");
+        return 1;
+    }
+    volatile uint32_t *ioapic = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, memory, IOAPIC);
+    if (ioapic == MAP_FAILED) {
+        perror("nmi_timer: /dev/mem at the I/O APIC, which iomem=relaxed opens");
         return 1;
     }
     outb(PIT_RATE, PIT_CONTROL);
