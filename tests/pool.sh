@@ -6,6 +6,7 @@
 passed=0
 failed=0
 jobs=$(nproc)
+failures=()          # what failed and how, in a line or a few each, to be said again at the end
 wrapper=()           # words before each program, as `setarch -R`
 scratch=$(mktemp -d) # N.log and the folder N of the Nth command
 begun=0
@@ -80,6 +81,24 @@ count_in() {
     fi
 }
 
+# fail WHAT [LOG]: a failed check that is no program's, and what was written meanwhile.
+fail() {
+    failed=$((failed + 1))
+    say "FAILED $1"
+    [[ $# -eq 1 ]] || tail -n 60 "$2"
+    remember "$@"
+}
+
+# remember TITLE [LOG]: for the end, with Check's lines for what failed, or else the last ones.
+remember() {
+    local lines=
+    if [[ $# -gt 1 ]]; then
+        lines=$(grep -aE '^[^ ]+:[0-9]+:[FE]:' "$2" | head -n 5)
+        lines=$(cut -c 1-300 <<<"${lines:-$(tail -n 3 "$2")}")
+    fi
+    failures+=("$1${lines:+$'\n'    ${lines//$'\n'/$'\n'    }}")
+}
+
 # judge TITLE LOG STATUS SECONDS NOTE FAULT...: the command's line, and what it wrote if it failed, after the note. Each
 # fault that is not empty is a failed check more.
 judge() {
@@ -94,6 +113,7 @@ judge() {
     if [[ $bad -ne 0 ]]; then
         [[ -n $note ]] && say "($note)"
         tail -n 60 "$2"
+        remember "$1${note:+ ($note)}" "$2"
     fi
 }
 
@@ -144,9 +164,7 @@ build() {
     wait "$leader" || status=$?
     unset "running[$leader]"
     if [[ $status -ne 0 ]]; then
-        tail -n 60 "$scratch/build.log"
-        say "FAILED to build: $name"
-        failed=$((failed + 1))
+        fail "to build: $name" "$scratch/build.log"
         return 1
     fi
 }
@@ -159,8 +177,7 @@ wanted() {
         # shellcheck disable=SC2053 # a pattern it is
         [[ ${program##*/} == $pattern ]] || continue
         if [[ ! -e $program ]]; then
-            say "FAILED: $program is not there"
-            failed=$((failed + 1))
+            fail "to find $program"
         elif [[ -x $program ]]; then
             programs+=("$program")
         fi
@@ -205,9 +222,7 @@ run_nested() {
         unset "pending[$((number - 1))]"
     done <"$folder/ended"
     if ! wait "$leader"; then
-        say "FAILED: an emulated machine:"
-        cat "$folder/log"
-        failed=$((failed + 1))
+        fail "to keep an emulated machine of $name running" "$folder/log"
     else
         grep "does not come up" "$folder/log" | sed 's/$/: started again/'
     fi
@@ -228,9 +243,13 @@ judge_nested() {
     judge "${programs[$1]##*/} on $name" "$log.log" "$status" "$seconds" "$note"
 }
 
-# The last line; its status is the script's.
+# What failed, once more, so that nobody has to look for it; and the last line. Its status is the script's.
 totals() {
     settle
+    if [[ ${#failures[@]} -gt 0 ]]; then
+        say "== failed ($SECONDS s)"
+        printf '%s\n' "${failures[@]}"
+    fi
     say "$passed passed, $failed failed"
     [[ $failed -eq 0 && $passed -gt 0 ]]
 }
