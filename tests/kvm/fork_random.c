@@ -212,9 +212,8 @@ static void finish(struct world *w, uint64_t operations)
     printf("%" PRIu64 " forks, %" PRIu64 " children by port, %" PRIu64 " kills, %" PRIu64 " checks, %" PRIu64
            " steps\n",
            w->forks, w->port_forks, w->kills, w->checks, most);
-    ck_assert_uint_gt(most, 1000);
-    ck_assert_uint_gt(w->forks + w->kills, operations / 16);
-    if (operations >= OPERATIONS) { /* fewer need not have all */
+    if (operations >= OPERATIONS) { /* fewer need not have all, or anything */
+        ck_assert_uint_gt(most, 1000);
         ck_assert_uint_ge(w->forks, operations / 20);
         ck_assert_uint_ge(w->kills, operations / 20);
     }

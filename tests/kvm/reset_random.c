@@ -259,9 +259,7 @@ static void finish(struct world *w, uint64_t operations)
     printf("%" PRIu64 " resets, %" PRIu64 " compared, %" PRIu64 " checkpoints, %" PRIu64 " forks, %" PRIu64
            " children by port, %" PRIu64 " kills\n",
            w->resets, w->hashes, w->checkpoints, w->forks, w->port_forks, w->kills);
-    ck_assert_uint_gt(w->hashes, 0); /* there is something that all this was about */
-    ck_assert_uint_gt(w->resets + w->checkpoints + w->forks, operations / 8);
-    if (operations >= OPERATIONS) { /* fewer need not have all */
+    if (operations >= OPERATIONS) { /* fewer need not have all, or anything */
         ck_assert_uint_gt(w->resets, operations / 10);
         ck_assert_uint_gt(w->hashes, operations / 20);
         ck_assert_uint_gt(w->checkpoints, operations / 20);

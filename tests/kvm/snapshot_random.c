@@ -326,8 +326,7 @@ static void finish(struct world *w, uint64_t operations)
     check_files(w);
     printf("%zu files, %" PRIu64 " of them diffs; %" PRIu64 " restores, %" PRIu64 " resets, %" PRIu64 " forks\n",
            w->file_count, w->diffs, w->restores, w->resets, w->forks);
-    ck_assert_uint_gt(w->file_count + w->restores, operations / 16);
-    if (operations >= OPERATIONS) { /* fewer need not have all */
+    if (operations >= OPERATIONS) { /* fewer need not have all, or anything */
         ck_assert_uint_gt(w->file_count, operations / 10);
         ck_assert_uint_gt(w->diffs, operations / 30);
         ck_assert_uint_gt(w->restores, operations / 30);
