@@ -148,7 +148,7 @@ START_TEST(wrong_command_lines_exit_with_2)
     expect_failure("kill 1 2", 2, "one argument too many");
     expect_failure("kill one", 2, "\"one\" is not a number");
     expect_failure("kill -1", 2, "");
-    expect_failure("kill --raw 1", 2, "does not take that option");
+    expect_failure("kill --raw 1", 2, "kill does not take --raw");
     expect_failure("kill 99999999999999999999", 2, "too large");
     expect_failure("translate 0 9999999999G", 2, "too large");
     expect_failure("read-memory 0 0", 2, "LENGTH is missing");

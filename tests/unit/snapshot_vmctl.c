@@ -175,7 +175,7 @@ START_TEST(what_is_no_snapshot_is_refused)
 {
     expect("snapshot-info", 2, "FILE is missing");
     expect("snapshot-info base.snap diff.snap", 2, "one argument too many");
-    expect("snapshot-verify --raw base.snap", 2, "does not take that option");
+    expect("snapshot-verify --raw base.snap", 2, "snapshot-verify does not take --raw");
     expect("snapshot-info nothing", 1, "vmctl: nothing: No such file or directory\n");
     expect("snapshot-info ''", 1, "the path is empty");
     expect("snapshot-info .", 1, "vmctl: .: is a directory, not a snapshot file\n");

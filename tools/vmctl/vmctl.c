@@ -54,6 +54,16 @@ static const struct argp_option options[] = {
     {0},
 };
 
+/* The options that not every command takes. */
+static const struct {
+    int key;
+    unsigned option;
+} taken_by_some[] = {
+    {'g', OPTION_GUEST},       {'n', OPTION_COUNT},     {KEY_PAUSED, OPTION_PAUSED},
+    {KEY_RAW, OPTION_RAW},     {KEY_DIFF, OPTION_DIFF}, {KEY_COMPRESS, OPTION_COMPRESS},
+    {KEY_EAGER, OPTION_EAGER},
+};
+
 struct command_line {
     struct arguments arguments;
     const struct subcommand *subcommand;
@@ -89,6 +99,14 @@ static const struct subcommand *find_subcommand(const char *name)
     return NULL;
 }
 
+static const char *name_of(int key)
+{
+    const struct argp_option *option = options;
+    while (option->key != key)
+        option++;
+    return option->name;
+}
+
 /* Checks the words and options against the subcommand, once all are known. */
 static void finish_command_line(struct argp_state *state, struct command_line *line)
 {
@@ -104,8 +122,9 @@ static void finish_command_line(struct argp_state *state, struct command_line *l
         argp_error(state, "%s: %s is missing", subcommand->name, subcommand->parameters[line->word_count - 1]);
     if (line->word_count - 1 > wanted)
         argp_error(state, "%s: \"%s\" is one argument too many", subcommand->name, line->words[1 + wanted]);
-    if (line->arguments.options & ~subcommand->options)
-        argp_error(state, "%s does not take that option", subcommand->name);
+    for (size_t i = 0; i < sizeof taken_by_some / sizeof *taken_by_some; i++)
+        if (line->arguments.options & ~subcommand->options & taken_by_some[i].option)
+            argp_error(state, "%s does not take --%s", subcommand->name, name_of(taken_by_some[i].key));
     for (unsigned i = 0; i < wanted; i++)
         if (strcmp(subcommand->parameters[i], "FILE") == 0)
             line->arguments.file = line->words[1 + i];
@@ -130,27 +149,10 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case 'g':
         line->arguments.guest = read_number(state, "--guest", text);
-        line->arguments.options |= OPTION_GUEST;
-        return 0;
+        break;
     case 'n':
         line->arguments.count = read_number(state, "--count", text);
-        line->arguments.options |= OPTION_COUNT;
-        return 0;
-    case KEY_PAUSED:
-        line->arguments.options |= OPTION_PAUSED;
-        return 0;
-    case KEY_RAW:
-        line->arguments.options |= OPTION_RAW;
-        return 0;
-    case KEY_DIFF:
-        line->arguments.options |= OPTION_DIFF;
-        return 0;
-    case KEY_COMPRESS:
-        line->arguments.options |= OPTION_COMPRESS;
-        return 0;
-    case KEY_EAGER:
-        line->arguments.options |= OPTION_EAGER;
-        return 0;
+        break;
     case ARGP_KEY_ARG:
         if (line->word_count == 1 + PARAMETERS_MAX)
             argp_error(state, "\"%s\" is one argument too many", text);
@@ -159,9 +161,13 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case ARGP_KEY_END:
         finish_command_line(state, line);
         return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
     }
+    for (size_t i = 0; i < sizeof taken_by_some / sizeof *taken_by_some; i++)
+        if (taken_by_some[i].key == key) {
+            line->arguments.options |= taken_by_some[i].option;
+            return 0;
+        }
+    return ARGP_ERR_UNKNOWN;
 }
 
 int main(int argc, char **argv)
