@@ -24,12 +24,6 @@ static uint64_t counter(struct rig *rig, uint64_t guest)
     return rig_probe(rig, guest).counter;
 }
 
-static void run_on(struct rig *rig, uint64_t guest)
-{
-    uint64_t before = counter(rig, guest);
-    RIG_UNTIL(counter(rig, guest) > before + 1000);
-}
-
 /* All RAM of a guest that stands still; for the caller to free. */
 static uint8_t *ram_of(struct rig *rig, uint64_t guest)
 {
@@ -74,7 +68,7 @@ START_TEST(root_returns_to_its_checkpoint_again_and_again)
     const unsigned times = rounds(10, 3);
     for (unsigned i = 0; i < times; i++) {
         rig_do(&rig, "resume", 0);
-        run_on(&rig, 0);
+        rig_run_on(&rig, 0, 1000);
         rig_do(&rig, "pause", 0);
         ck_assert_uint_gt(reset(&rig, 0), 0);
         check_ram(&rig, 0, ram);
@@ -98,7 +92,7 @@ START_TEST(checkpoint_of_a_running_guest_is_one_instant)
         rig_do(&rig, "checkpoint", 0);
         uint64_t after = counter(&rig, 0);
         ck_assert(rig_state_is(&rig, 0, "running"));
-        run_on(&rig, 0);
+        rig_run_on(&rig, 0, 1000);
         rig_do(&rig, "pause", 0);
         reset(&rig, 0);
         uint8_t *ram = ram_of(&rig, 0);
@@ -106,7 +100,7 @@ START_TEST(checkpoint_of_a_running_guest_is_one_instant)
         ck_assert_uint_le(counter(&rig, 0), after);
         for (int i = 0; i < 3; i++) {
             rig_do(&rig, "resume", 0);
-            run_on(&rig, 0);
+            rig_run_on(&rig, 0, 1000);
             rig_do(&rig, "pause", 0);
             reset(&rig, 0);
             check_ram(&rig, 0, ram);
@@ -125,7 +119,7 @@ START_TEST(running_guest_runs_on_and_paused_one_stays_paused)
     for (int i = 0; i < 3; i++) {
         reset(&rig, 0);
         ck_assert(rig_state_is(&rig, 0, "running"));
-        run_on(&rig, 0);
+        rig_run_on(&rig, 0, 1000);
     }
     rig_do(&rig, "pause", 0);
     reset(&rig, 0);
@@ -134,7 +128,7 @@ START_TEST(running_guest_runs_on_and_paused_one_stays_paused)
     rig_sleep_ms(30);
     ck_assert_uint_eq(counter(&rig, 0), count);
     rig_do(&rig, "resume", 0);
-    run_on(&rig, 0);
+    rig_run_on(&rig, 0, 1000);
     rig_quit(&rig);
 }
 END_TEST
@@ -148,14 +142,14 @@ START_TEST(later_checkpoint_takes_the_place_of_the_earlier)
         uint8_t *ram = ram_of(&rig, 0);
         for (int i = 0; i < 2; i++) {
             rig_do(&rig, "resume", 0);
-            run_on(&rig, 0);
+            rig_run_on(&rig, 0, 1000);
             rig_do(&rig, "pause", 0);
             reset(&rig, 0);
             check_ram(&rig, 0, ram);
         }
         free(ram);
         rig_do(&rig, "resume", 0);
-        run_on(&rig, 0);
+        rig_run_on(&rig, 0, 1000);
         rig_do(&rig, "pause", 0);
     }
     rig_quit(&rig);
@@ -175,12 +169,12 @@ START_TEST(child_returns_to_its_birth_with_its_identity)
     check_ram(&rig, child, ram);
     for (unsigned i = 0; i < rounds(5, 2); i++) {
         rig_do(&rig, "resume", child);
-        run_on(&rig, child);
+        rig_run_on(&rig, child, 1000);
         rig_do(&rig, "pause", child);
         ck_assert_uint_gt(reset(&rig, child), 0);
         check_ram(&rig, child, ram);
     }
-    run_on(&rig, 0);
+    rig_run_on(&rig, 0, 1000);
     uint64_t grandchild = rig_fork(&rig, child, 1, false, NULL);
     RIG_UNTIL(rig_probe(&rig, grandchild).guest_id == grandchild);
     reset(&rig, child); /* a fork of it is nothing it returns to */
@@ -198,13 +192,13 @@ START_TEST(forks_of_a_guest_do_not_move_its_checkpoint)
     uint8_t *ram = ram_of(&rig, 0);
     for (unsigned i = 0; i < rounds(4, 2); i++) {
         rig_do(&rig, "resume", 0);
-        run_on(&rig, 0);
+        rig_run_on(&rig, 0, 1000);
         rig_do(&rig, "pause", 0);
         uint64_t child = rig_fork(&rig, 0, 1, true, NULL);
         uint8_t *child_ram = ram_of(&rig, child);
         if (i % 2) {
             rig_do(&rig, "resume", 0);
-            run_on(&rig, 0);
+            rig_run_on(&rig, 0, 1000);
             rig_do(&rig, "pause", 0);
         }
         reset(&rig, 0);
@@ -212,7 +206,7 @@ START_TEST(forks_of_a_guest_do_not_move_its_checkpoint)
         check_ram(&rig, child, child_ram);
         free(child_ram);
         rig_do(&rig, "resume", child);
-        run_on(&rig, child);
+        rig_run_on(&rig, child, 1000);
         rig_do(&rig, "kill", child);
     }
     free(ram);
@@ -231,10 +225,10 @@ START_TEST(children_and_siblings_of_a_reset_guest_do_not_notice)
     uint8_t *grandchild_ram = ram_of(&rig, grandchild);
     rig_do(&rig, "resume", children[0]);
     for (unsigned i = 0; i < rounds(5, 2); i++) {
-        run_on(&rig, children[0]);
+        rig_run_on(&rig, children[0], 1000);
         reset(&rig, children[0]);
         reset(&rig, 0);
-        run_on(&rig, 0);
+        rig_run_on(&rig, 0, 1000);
         check_ram(&rig, children[1], ram);
         check_ram(&rig, grandchild, grandchild_ram);
     }
@@ -243,10 +237,10 @@ START_TEST(children_and_siblings_of_a_reset_guest_do_not_notice)
     check_ram(&rig, children[1], ram);
     check_ram(&rig, grandchild, grandchild_ram);
     rig_do(&rig, "resume", grandchild);
-    run_on(&rig, grandchild);
+    rig_run_on(&rig, grandchild, 1000);
     reset(&rig, grandchild);
     rig_do(&rig, "resume", children[1]);
-    run_on(&rig, children[1]);
+    rig_run_on(&rig, children[1], 1000);
     free(grandchild_ram);
     free(ram);
     rig_quit(&rig);
@@ -257,7 +251,7 @@ START_TEST(child_of_a_guest_that_was_reset_continues_from_there)
 {
     struct rig rig = start_counter();
     rig_do(&rig, "checkpoint", 0);
-    run_on(&rig, 0);
+    rig_run_on(&rig, 0, 1000);
     rig_do(&rig, "pause", 0);
     reset(&rig, 0);
     uint64_t count = counter(&rig, 0);
@@ -294,7 +288,7 @@ START_TEST(view_says_what_the_window_shows)
 {
     struct rig rig = start_counter();
     rig_do(&rig, "checkpoint", 0);
-    run_on(&rig, 0);
+    rig_run_on(&rig, 0, 1000);
     rig_do(&rig, "pause", 0);
     for (int i = 0; i < 2; i++) {
         json_t *leaf = rig_call(&rig, "translate", "{s:i, s:I}", "guest", 0, "gpa", (json_int_t)PROBE_GPA);
@@ -322,7 +316,7 @@ START_TEST(what_cannot_be_reset_is_refused)
     ck_assert(resets_to(&rig, child, NULL));
     rig_refused(&rig, "GuestNotFound", "has ended", "reset", "{s:i}", "guest", 1);
     rig_refused(&rig, "GuestNotFound", "has ended", "checkpoint", "{s:i}", "guest", 1);
-    run_on(&rig, 0);
+    rig_run_on(&rig, 0, 1000);
     rig_quit(&rig);
 }
 END_TEST

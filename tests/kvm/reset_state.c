@@ -16,21 +16,6 @@ static void reset(struct rig *rig, uint64_t guest)
     json_decref(rig_call(rig, "reset", "{s:I}", "guest", (json_int_t)guest));
 }
 
-static void check_alive(struct rig *rig, uint64_t guest)
-{
-    char *console = rig_console(rig, guest);
-    ck_assert_msg(rig_state_is(rig, guest, "running") && !rig_marks(rig, guest, MARK_WRONG), "the guest found:\n%s",
-                  console);
-    free(console);
-}
-
-static void run_on(struct rig *rig, uint64_t guest, uint64_t rounds)
-{
-    uint64_t before = rig_probe(rig, guest).counter;
-    RIG_UNTIL(rig_probe(rig, guest).counter >= before + rounds || !rig_state_is(rig, guest, "running"));
-    check_alive(rig, guest);
-}
-
 /* Checkpoints and resets of a guest that checks itself, in turns, and the same for a child of it. `rounds` are of the
  * guest's counter. */
 static void check_self(struct rig *rig, uint64_t rounds)
@@ -39,28 +24,28 @@ static void check_self(struct rig *rig, uint64_t rounds)
     for (int i = 0; i < RESETS; i++) {
         if (i % 10 == 0)
             rig_do(rig, "checkpoint", 0);
-        run_on(rig, 0, rounds);
+        rig_run_on(rig, 0, rounds);
         if (i % 3 == 0)
             rig_do(rig, "pause", 0);
         reset(rig, 0);
         if (i % 3 == 0)
             rig_do(rig, "resume", 0);
     }
-    run_on(rig, 0, rounds);
+    rig_run_on(rig, 0, rounds);
     rig_do(rig, "pause", 0);
     reset(rig, 0);
     uint64_t child = rig_fork(rig, 0, 1, false, NULL);
     const struct boot_info info = rig_boot_info(rig, child);
     for (int i = 0; i < RESETS / 4; i++) {
-        run_on(rig, child, rounds);
+        rig_run_on(rig, child, rounds);
         reset(rig, child);
         const struct boot_info now = rig_boot_info(rig, child);
         ck_assert_mem_eq(&now, &info, sizeof info); /* who it is stays, though it may write to that page */
     }
-    run_on(rig, child, rounds);
+    rig_run_on(rig, child, rounds);
     rig_do(rig, "kill", child);
     rig_do(rig, "resume", 0);
-    run_on(rig, 0, rounds);
+    rig_run_on(rig, 0, rounds);
 }
 
 START_TEST(system_registers_and_ports_return_with_memory)
@@ -99,18 +84,6 @@ START_TEST(avx_registers_return_with_memory)
 }
 END_TEST
 
-/* Each vCPU's own count and the sum that they keep together differ by what is under way: one at most each. */
-static uint64_t check_counts(struct rig *rig, uint64_t guest, unsigned cpus)
-{
-    const struct probe probe = rig_probe(rig, guest);
-    uint64_t sum = 0;
-    for (unsigned i = 0; i < cpus; i++)
-        sum += probe.cpu[i].counter;
-    ck_assert_uint_le(probe.shared, sum);
-    ck_assert_uint_ge(probe.shared + cpus, sum);
-    return sum;
-}
-
 static void wait_until_all_count(struct rig *rig, uint64_t guest, unsigned cpus)
 {
     const struct probe before = rig_probe(rig, guest);
@@ -128,18 +101,18 @@ START_TEST(all_vcpus_return_to_one_instant)
     rig_do(&rig, "pause", 0);
     reset(&rig, 0);
     const struct probe instant = rig_probe(&rig, 0);
-    uint64_t count = check_counts(&rig, 0, CPUS);
+    uint64_t count = rig_count_of_vcpus(&rig, 0, CPUS);
     for (int i = 0; i < 10; i++) {
         rig_do(&rig, "resume", 0);
         wait_until_all_count(&rig, 0, CPUS);
         if (i % 2)
             reset(&rig, 0); /* while they run */
         rig_do(&rig, "pause", 0);
-        check_counts(&rig, 0, CPUS); /* no vCPU has counted twice or not at all */
+        rig_count_of_vcpus(&rig, 0, CPUS); /* no vCPU has counted twice or not at all */
         reset(&rig, 0);
         const struct probe probe = rig_probe(&rig, 0);
         ck_assert_mem_eq(&probe, &instant, sizeof probe);
-        ck_assert_uint_eq(check_counts(&rig, 0, CPUS), count);
+        ck_assert_uint_eq(rig_count_of_vcpus(&rig, 0, CPUS), count);
     }
     uint64_t child = rig_fork(&rig, 0, 1, false, NULL);
     RIG_UNTIL(rig_marks(&rig, child, MARK_VERIFIED)); /* every vCPU goes on */

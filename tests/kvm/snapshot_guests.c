@@ -25,12 +25,6 @@ static uint64_t counter(struct rig *rig, uint64_t guest)
     return rig_probe(rig, guest).counter;
 }
 
-static void run_on(struct rig *rig, uint64_t guest)
-{
-    uint64_t before = counter(rig, guest);
-    RIG_UNTIL(counter(rig, guest) > before + 1000);
-}
-
 static bool console_has(struct rig *rig, uint64_t guest, const char *words)
 {
     char *console = rig_console(rig, guest);
@@ -62,7 +56,7 @@ static void save_compressed(struct rig *rig, uint64_t guest, const char *path)
 static uint8_t *save_all_kinds(struct rig *rig)
 {
     rig_snapshot(rig, 0, snapshot_place("early"));
-    run_on(rig, 0);
+    rig_run_on(rig, 0, 1000);
     rig_do(rig, "pause", 0);
     uint8_t *ram = rig_ram(rig, 0, RAM);
     rig_diff(rig, 0, snapshot_place("diff"));
@@ -81,7 +75,7 @@ static void check_restored(struct rig *rig, uint64_t guest, const uint8_t *ram)
 {
     rig_check_ram(rig, guest, ram, RAM);
     rig_do(rig, "resume", guest);
-    run_on(rig, guest);
+    rig_run_on(rig, guest, 1000);
     const struct probe probe = rig_probe(rig, guest);
     const struct probe *then = (const void *)(ram + PROBE_GPA);
     ck_assert_uint_gt(probe.counter, then->counter);
@@ -120,9 +114,9 @@ START_TEST(by_socket_it_continues_beside_the_one_that_was_saved)
         }
     rig_check_ram(&rig, 0, ram, RAM);
     rig_do(&rig, "resume", 0);
-    run_on(&rig, 0);
+    rig_run_on(&rig, 0, 1000);
     uint64_t guest = rig_restore(&rig, snapshot_place("full"), 0); /* of a guest that is elsewhere by now */
-    run_on(&rig, guest);
+    rig_run_on(&rig, guest, 1000);
     rig_quit(&rig);
     free(ram);
 }
@@ -187,17 +181,17 @@ START_TEST(guests_from_one_file_do_not_notice_each_other)
     uint8_t *ram = rig_ram(&rig, 0, RAM);
     uint64_t running[2] = {rig_restore(&rig, path, 0), rig_restore(&rig, path, 0)};
     uint64_t paused = rig_restore(&rig, path, RESTORE_PAUSED);
-    run_on(&rig, running[0]);
-    run_on(&rig, running[1]);
+    rig_run_on(&rig, running[0], 1000);
+    rig_run_on(&rig, running[1], 1000);
     rig_check_ram(&rig, paused, ram, RAM);
     rig_do(&rig, "kill", running[0]);
-    run_on(&rig, running[1]);
+    rig_run_on(&rig, running[1], 1000);
     rig_check_ram(&rig, paused, ram, RAM);
     rig_check_ram(&rig, 0, ram, RAM);
     struct rig other = RESTORED(path); /* the same file in another process */
     rig_check_ram(&other, 0, ram, RAM);
     rig_do(&other, "resume", 0);
-    run_on(&other, 0);
+    rig_run_on(&other, 0, 1000);
     rig_check_ram(&rig, paused, ram, RAM);
     snapshot_check_whole(path); /* nobody has written to it */
     rig_quit(&other);
@@ -217,7 +211,7 @@ START_TEST(restored_guest_has_a_console_and_marks_of_its_own)
     ck_assert_str_eq(console, "");
     free(console);
     rig_do(&rig, "resume", guest);
-    run_on(&rig, guest);
+    rig_run_on(&rig, guest, 1000);
     rig_do(&rig, "pause", guest);
     ck_assert(console_has(&rig, guest, "guest 1 generation 1"));
     ck_assert(rig_state_is(&rig, 0, "running"));
@@ -273,7 +267,7 @@ START_TEST(snapshot_of_a_running_guest_is_one_instant_and_it_runs_on)
         ck_assert_uint_ge(counter(&rig, guest), before);
         ck_assert_uint_le(counter(&rig, guest), after);
         rig_do(&rig, "kill", guest);
-        run_on(&rig, 0);
+        rig_run_on(&rig, 0, 1000);
     }
     ck_assert(resets_to(&rig, 0, NULL)); /* a snapshot is nothing to return to */
     ck_assert_uint_eq(rig_stat(&rig, 0, "snapshots"), 10);
@@ -292,7 +286,7 @@ START_TEST(restored_guest_is_reset_to_the_restore)
         ck_assert(resets_to(&rig, guest, "restore"));
         for (unsigned round = 0; round < rounds(5, 2); round++) {
             rig_do(&rig, "resume", guest);
-            run_on(&rig, guest);
+            rig_run_on(&rig, guest, 1000);
             rig_do(&rig, "pause", guest);
             reset(&rig, guest);
             rig_check_ram(&rig, guest, ram, RAM);
@@ -305,7 +299,7 @@ START_TEST(restored_guest_is_reset_to_the_restore)
     struct rig restored = RESTORED(snapshot_place("diff"));
     ck_assert(resets_to(&restored, 0, "restore"));
     rig_do(&restored, "resume", 0);
-    run_on(&restored, 0);
+    rig_run_on(&restored, 0, 1000);
     rig_do(&restored, "pause", 0);
     reset(&restored, 0);
     rig_check_ram(&restored, 0, ram, RAM);
@@ -319,15 +313,15 @@ START_TEST(restored_guest_takes_checkpoints_and_is_forked)
     struct rig rig = start_counter();
     rig_snapshot(&rig, 0, snapshot_place("counter"));
     uint64_t guest = rig_restore(&rig, snapshot_place("counter"), 0);
-    run_on(&rig, guest);
+    rig_run_on(&rig, guest, 1000);
     rig_do(&rig, "pause", guest);
     rig_do(&rig, "checkpoint", guest);
     ck_assert(resets_to(&rig, guest, "checkpoint"));
     uint8_t *ram = rig_ram(&rig, guest, RAM);
     uint64_t child = rig_fork(&rig, guest, 1, false, NULL);
     rig_do(&rig, "resume", guest);
-    run_on(&rig, guest);
-    run_on(&rig, child);
+    rig_run_on(&rig, guest, 1000);
+    rig_run_on(&rig, child, 1000);
     rig_do(&rig, "pause", guest);
     rig_do(&rig, "pause", child);
     reset(&rig, guest);
@@ -336,7 +330,7 @@ START_TEST(restored_guest_takes_checkpoints_and_is_forked)
     rig_check_ram(&rig, child, ram, RAM);
     rig_do(&rig, "kill", guest);
     rig_do(&rig, "resume", child);
-    run_on(&rig, child);
+    rig_run_on(&rig, child, 1000);
     free(ram);
     rig_quit(&rig);
 }
@@ -359,7 +353,7 @@ START_TEST(restored_guest_is_saved_and_restored_again)
         if (i % 2)
             rig_do(&rig, "resume", 0); /* even ones have not run before they are saved again */
         if (i % 2)
-            run_on(&rig, 0);
+            rig_run_on(&rig, 0, 1000);
         if (i % 3) /* as a diff to the file that it came from */
             rig_diff(&rig, 0, snapshot_place(to));
         else
@@ -447,7 +441,7 @@ START_TEST(each_link_of_a_chain_of_diffs_is_its_own_instant)
         rig_do(&rig, "resume", 0);
         if (i == 2)
             rig_do(&rig, "checkpoint", 0); /* publishes, and is no snapshot */
-        run_on(&rig, 0);
+        rig_run_on(&rig, 0, 1000);
         if (i == 3) { /* what is undone has changed as well */
             rig_do(&rig, "pause", 0);
             reset(&rig, 0);
@@ -471,7 +465,7 @@ START_TEST(limit_of_guests_counts_restored_ones)
     rig_refused(&rig, "LimitExceeded", "--limit-guests", "restore", "{s:s}", "path", snapshot_place("counter"));
     ck_assert_uint_eq(rig_live(&rig), 2);
     rig_do(&rig, "kill", guest);
-    run_on(&rig, rig_restore(&rig, snapshot_place("counter"), 0));
+    rig_run_on(&rig, rig_restore(&rig, snapshot_place("counter"), 0), 1000);
     rig_quit(&rig);
 }
 END_TEST

@@ -27,12 +27,6 @@ static struct rig start_counter(void)
     return rig;
 }
 
-static void run_on(struct rig *rig, uint64_t guest)
-{
-    uint64_t before = rig_probe(rig, guest).counter;
-    RIG_UNTIL(rig_probe(rig, guest).counter > before + 1000);
-}
-
 static void write_file(const char *path, const void *bytes, size_t length)
 {
     FILE *file = fopen(path, "w");
@@ -79,7 +73,7 @@ START_TEST(what_is_no_file_is_not_restored)
     not_restored(&rig, "/dev/null", "InvalidArgument", "regular file");
     ck_assert_int_eq(mkfifo(snapshot_place("fifo"), 0600), 0); /* must not be waited for */
     not_restored(&rig, snapshot_place("fifo"), "InvalidArgument", "regular file");
-    run_on(&rig, 0);
+    rig_run_on(&rig, 0, 1000);
     rig_quit(&rig);
 }
 END_TEST
@@ -97,7 +91,7 @@ START_TEST(what_is_no_snapshot_is_not_restored)
     char guest[4096];
     vmm_build_path(guest, sizeof guest, "guest/counter.elf");
     not_restored(&rig, guest, "SnapshotInvalid", "");
-    run_on(&rig, 0);
+    rig_run_on(&rig, 0, 1000);
     rig_quit(&rig);
 }
 END_TEST
@@ -137,7 +131,7 @@ START_TEST(page_data_is_checked_by_an_eager_restore)
 {
     struct rig rig = start_counter();
     rig_snapshot(&rig, 0, snapshot_place("full"));
-    run_on(&rig, 0);
+    rig_run_on(&rig, 0, 1000);
     rig_diff(&rig, 0, snapshot_place("diff"));
     size_t length;
     char *bytes = read_file(snapshot_place("full"), &length);
@@ -150,7 +144,7 @@ START_TEST(page_data_is_checked_by_an_eager_restore)
     not_restored(&rig, snapshot_place("full"), "SnapshotInvalid", "");
     rig_refused(&rig, "SnapshotInvalid", snapshot_place("full"), "restore", "{s:s, s:b}", "path",
                 snapshot_place("diff"), "eager", 1);
-    run_on(&rig, 0);
+    rig_run_on(&rig, 0, 1000);
     rig_quit(&rig);
 }
 END_TEST
@@ -162,7 +156,7 @@ START_TEST(guest_of_another_kind_of_machine_is_not_restored_here)
     rig_quit(&rig);
     rig = RIG("--memory", "12M", "@counter", "quiet=1");
     rig_refused(&rig, "Unsupported", "8192 KiB", "restore", "{s:s}", "path", snapshot_place("8M"));
-    run_on(&rig, 0);
+    rig_run_on(&rig, 0, 1000);
     rig_quit(&rig);
     rig = RIG("--memory", "8M", "--cpus", "2", "@counter", "quiet=1");
     rig_refused(&rig, "Unsupported", "1 vCPUs", "restore", "{s:s}", "path", snapshot_place("8M"));
@@ -174,7 +168,7 @@ static void not_saved(struct rig *rig, const char *path, const char *class, cons
 {
     rig_refused(rig, class, word, "snapshot", "{s:i, s:s}", "guest", 0, "path", path);
     rig_refused(rig, class, word, "snapshot", "{s:i, s:s, s:b}", "guest", 0, "path", path, "compress", 1);
-    run_on(rig, 0);
+    rig_run_on(rig, 0, 1000);
 }
 
 START_TEST(places_that_take_no_file_are_not_saved_to)
@@ -233,7 +227,7 @@ START_TEST(files_that_a_guest_needs_are_not_replaced_by_its_own)
                     names[i]);
     snapshot_check_whole(full);
     snapshot_check_whole(diff);
-    run_on(&rig, guest);
+    rig_run_on(&rig, guest, 1000);
     rig_snapshot(&rig, guest, snapshot_place("other"));
     rig_quit(&rig);
 }
@@ -295,7 +289,7 @@ START_TEST(diff_whose_parent_has_been_replaced_is_refused)
     diff_is_refused(&rig, child, snapshot_place("next"));
     rig_snapshot(&rig, 0, snapshot_place("full"));
     rig_diff(&rig, 0, snapshot_place("diff"));
-    run_on(&rig, 0);
+    rig_run_on(&rig, 0, 1000);
     rig_quit(&rig);
 }
 END_TEST

@@ -11,21 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void check_alive(struct rig *rig, uint64_t guest)
-{
-    char *console = rig_console(rig, guest);
-    ck_assert_msg(rig_state_is(rig, guest, "running") && !rig_marks(rig, guest, MARK_WRONG), "the guest found:\n%s",
-                  console);
-    free(console);
-}
-
-static void run_on(struct rig *rig, uint64_t guest, uint64_t counts)
-{
-    uint64_t before = rig_probe(rig, guest).counter;
-    RIG_UNTIL(rig_probe(rig, guest).counter >= before + counts || !rig_state_is(rig, guest, "running"));
-    check_alive(rig, guest);
-}
-
 /* Saves guest 0 at some instant of its rounds, and lets what is restored go on beside it. */
 static void check_here(struct rig *rig, unsigned times, uint64_t counts)
 {
@@ -37,13 +22,13 @@ static void check_here(struct rig *rig, unsigned times, uint64_t counts)
         if (i % 3 == 0)
             rig_do(rig, "resume", 0);
         uint64_t guest = rig_restore(rig, path, i % 2 ? RESTORE_EAGER : 0);
-        run_on(rig, guest, counts);
+        rig_run_on(rig, guest, counts);
         if (i % 4 == 1) { /* to the restore, and from there again */
             json_decref(rig_call(rig, "reset", "{s:I}", "guest", (json_int_t)guest));
-            run_on(rig, guest, counts);
+            rig_run_on(rig, guest, counts);
         }
         rig_do(rig, "kill", guest);
-        run_on(rig, 0, 1);
+        rig_run_on(rig, 0, 1);
     }
 }
 
@@ -53,11 +38,11 @@ static void check_elsewhere(struct rig *rig, unsigned times, uint64_t counts)
     for (unsigned i = 0; i < times; i++) {
         const char *path = snapshot_place(i % 2 ? "odd" : "even");
         rig_snapshot(rig, 0, path);
-        run_on(rig, 0, 1);
+        rig_run_on(rig, 0, 1);
         rig_quit(rig);
         *rig = RESTORED(path);
         rig_do(rig, "resume", 0);
-        run_on(rig, 0, counts);
+        rig_run_on(rig, 0, counts);
     }
 }
 
@@ -106,17 +91,6 @@ START_TEST(avx_registers_continue)
 }
 END_TEST
 
-/* Each vCPU's own count and the sum that they keep together differ by what is under way: one at most each. */
-static void check_counts(struct rig *rig, uint64_t guest, unsigned cpus)
-{
-    const struct probe probe = rig_probe(rig, guest);
-    uint64_t sum = 0;
-    for (unsigned i = 0; i < cpus; i++)
-        sum += probe.cpu[i].counter;
-    ck_assert_uint_le(probe.shared, sum);
-    ck_assert_uint_ge(probe.shared + cpus, sum);
-}
-
 START_TEST(all_vcpus_continue_from_one_instant)
 {
     enum { CPUS = 4 };
@@ -125,12 +99,12 @@ START_TEST(all_vcpus_continue_from_one_instant)
     for (unsigned i = 0; i < rounds(6, 2); i++) {
         rig_snapshot(&rig, 0, snapshot_place("smp")); /* while they run */
         uint64_t guest = rig_restore(&rig, snapshot_place("smp"), RESTORE_PAUSED);
-        check_counts(&rig, guest, CPUS); /* no vCPU has counted twice or not at all */
+        rig_count_of_vcpus(&rig, guest, CPUS); /* no vCPU has counted twice or not at all */
         rig_do(&rig, "pause", 0);
         rig_do(&rig, "resume", guest);
         RIG_UNTIL(rig_marks(&rig, guest, MARK_VERIFIED)); /* every vCPU goes on */
         rig_do(&rig, "pause", guest);
-        check_counts(&rig, guest, CPUS);
+        rig_count_of_vcpus(&rig, guest, CPUS);
         rig_do(&rig, "kill", guest);
         rig_do(&rig, "resume", 0);
     }

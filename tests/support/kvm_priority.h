@@ -5,9 +5,9 @@
 #include "tools/client/vmm_process.h"
 
 /*
- * On a slow machine (rounds.h) the VMM's guests get a low priority, those that it makes later too. Guests of tests never
- * sleep: each would take as much of the processor as the test does, and what one floods its clients with, they could not
- * take. The VMM must be up.
+ * On a slow machine (rounds.h) the VMM's guests get a low priority, those that it makes later too. Guests of tests
+ * never sleep: each would take as much of the processor as the test does, and what one floods its clients with, they
+ * could not take. The VMM must be up.
  */
 void kvm_lower_guests(const struct vmm_process *process);
 

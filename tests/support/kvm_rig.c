@@ -1,6 +1,7 @@
 /* A VMM under test with a client of its control socket: see kvm_rig.h. */
 #include "tests/support/kvm_rig.h"
 
+#include "guest/lib/marks.h"
 #include "tests/support/kvm_priority.h"
 
 #include <dirent.h>
@@ -177,6 +178,27 @@ bool rig_counts_beyond(struct rig *rig, uint64_t guest, uint64_t count)
     bool ended = false;
     RIG_UNTIL(has_ended_or_counts(rig, guest, count, &ended));
     return !ended;
+}
+
+void rig_run_on(struct rig *rig, uint64_t guest, uint64_t counts)
+{
+    uint64_t before = rig_probe(rig, guest).counter;
+    RIG_UNTIL(rig_probe(rig, guest).counter >= before + counts || !rig_state_is(rig, guest, "running"));
+    char *console = rig_console(rig, guest);
+    ck_assert_msg(rig_state_is(rig, guest, "running") && !rig_marks(rig, guest, MARK_WRONG), "the guest found:\n%s",
+                  console);
+    free(console);
+}
+
+uint64_t rig_count_of_vcpus(struct rig *rig, uint64_t guest, unsigned vcpus)
+{
+    const struct probe probe = rig_probe(rig, guest);
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < vcpus; i++)
+        sum += probe.cpu[i].counter;
+    ck_assert_uint_ge(sum, probe.shared);
+    ck_assert_uint_le(sum, probe.shared + vcpus);
+    return sum;
 }
 
 /* Where boot_info lies is the VMM's choice and told to the guest in RDI; in this VMM it has a fixed place, found by its

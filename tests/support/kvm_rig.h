@@ -60,6 +60,13 @@ struct boot_info rig_boot_info(struct rig *rig, uint64_t guest); /* without the 
 /* Waits until the guest's own counter is beyond `count`, or it has ended before: false. */
 bool rig_counts_beyond(struct rig *rig, uint64_t guest, uint64_t count);
 
+/* Waits until the guest's own counter has grown by so much; the guest runs, and has found nothing wrong. */
+void rig_run_on(struct rig *rig, uint64_t guest, uint64_t counts);
+
+/* What the vCPUs of a paused guest have counted together. Each adds to its own counter and then to the shared one, so
+ * between the two there may be one a vCPU, and no more. */
+uint64_t rig_count_of_vcpus(struct rig *rig, uint64_t guest, unsigned vcpus);
+
 /* One counter of query-stats. */
 uint64_t rig_stat(struct rig *rig, uint64_t guest, const char *name);
 
