@@ -27,7 +27,8 @@ struct freezing {
     uint64_t phase_start;
 };
 
-/* Everything that can fail for want of memory, while the guest still runs; and publishing ahead. freeze_end() must follow all the same. */
+/* Everything that can fail for want of memory, while the guest still runs; and publishing ahead. freeze_end() must
+ * follow all the same. */
 int freeze_prepare(struct freezing *freezing, struct host *host, struct machine *machine, struct failure *failure);
 
 /* The pause. A guest that was running does so again when this returns, whether it worked or not. */

@@ -314,7 +314,7 @@ static void release(struct host *host, struct machine *machine)
 
 void host_finish_without_guests(struct host *host)
 {
-    if (!host->live && !host->saves && !host->options->linger)
+    if (!host->live && !host->saves && !host->loads && !host->options->linger)
         finish(host);
 }
 
@@ -419,5 +419,6 @@ void host_quit(struct host *host)
     }
     host->exit_status = EXIT_QUIT;
     host_cancel_saves(host);
+    host_cancel_loads(host);
     finish(host);
 }

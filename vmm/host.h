@@ -259,7 +259,7 @@ int host_snapshot(struct host *host, const struct snapshot_request *request, hos
                   struct failure *failure);
 
 struct restore_request {
-    const char *path; /* relative to the working directory */
+    const char *path; /* valid during the call; relative to the working directory */
     bool paused;
     bool eager; /* read and check all of it first; otherwise the file is mapped and read as the guest needs it */
 };
@@ -269,12 +269,18 @@ struct restore_report {
     uint64_t ready_ns; /* from the command to the first entry into the guest; 0 for a paused one */
 };
 
+/* What became of it: *report, or with report NULL *failure. */
+typedef void host_restore_fn(void *context, const struct restore_report *report, const struct failure *failure);
+
 /*
- * Makes a new guest that continues from a snapshot, with an identity of its own. Errors: SnapshotInvalid (the content,
- * naming the field; or its parents), InvalidArgument (the path), Unsupported (the guest has seen a CPU feature that
- * this host lacks; or its memory or vCPUs are not those of this VMM's machines), LimitExceeded, NoMemory, IOError.
+ * Makes a new guest that continues from a snapshot, with an identity of its own. 0 is returned and done() called:
+ * before that where the file is mapped, else from the event loop when it has been read, also by host_quit(), which
+ * cancels what is under way. -1 with *failure: nothing has been started, and done() is not called. Errors, either way:
+ * SnapshotInvalid (the content, naming the field; or its parents), InvalidArgument (the path), Unsupported (the guest
+ * has seen a CPU feature that this host lacks; or its memory or vCPUs are not those of this VMM's machines),
+ * LimitExceeded, NoMemory, IOError.
  */
-int host_restore(struct host *host, const struct restore_request *request, struct restore_report *report,
+int host_restore(struct host *host, const struct restore_request *request, host_restore_fn *done, void *context,
                  struct failure *failure);
 
 /* Pausing a paused guest and resuming a running one change nothing and succeed. GuestNotFound for none or an ended one.

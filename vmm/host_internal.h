@@ -1,6 +1,6 @@
-/* What the files that implement host.h share: host.c (the guests' registry), launch.c (the root), fork.c, save.c and
- * restore.c (snapshots), reports.c (what guests report), query.c. Everything belongs to the event-loop thread unless it
- * says otherwise. */
+/* What the files that implement host.h share: host.c (the guests' registry), launch.c (the root), fork.c, save.c,
+ * restore.c and load.c (snapshots), reports.c (what guests report), query.c. Everything belongs to the event-loop
+ * thread unless it says otherwise. */
 #ifndef VMM_HOST_INTERNAL_H
 #define VMM_HOST_INTERNAL_H
 
@@ -25,6 +25,7 @@ struct host {
     struct layer *zeros;             /* memory that restored guests have never touched; NULL before the first of them */
     struct save *saves;              /* snapshots being written */
     uv_timer_t save_timer;           /* runs while there are any: progress */
+    struct load *loads;              /* snapshots being read whole */
     struct snapshot_chain *restored; /* of --restore, until it has been launched */
     struct terminal *terminal;
     int console_file; /* open for --console file:PATH, else -1 */
@@ -86,7 +87,7 @@ size_t host_mapping_budget(const struct host *host);
 /* Refuses `more` guests beyond --limit-guests. */
 int host_check_limit(const struct host *host, unsigned more, struct failure *failure);
 
-/* The host ends where no guest is left and no snapshot is being written, unless it lingers. */
+/* The host ends where no guest is left and no snapshot is being written or read, unless it lingers. */
 void host_finish_without_guests(struct host *host);
 
 /* What a child takes over from its parent about snapshots: what it was last saved as, and what it has changed since. -1
@@ -105,9 +106,34 @@ void host_cancel_saves(struct host *host);
 /* Closes the snapshot of --restore. */
 void host_close_restored(struct host *host);
 
-/* Makes a guest of an open chain: host_restore() without the opening. */
-int host_restore_chain(struct host *host, const struct snapshot_chain *chain, const struct restore_request *request,
-                       struct restore_report *report, struct failure *failure);
+/* A restore of an open chain. */
+struct restoring {
+    struct host *host;
+    const struct snapshot_chain *chain;
+    const struct restore_request *request;
+    uint64_t command_ns;
+    struct layer *memory; /* of the guest's own, with what the chain holds; NULL: the files are mapped */
+};
+
+/* Whether the memory has to be read whole, because that is asked for or the files cannot be mapped. */
+bool host_must_load(const struct snapshot_chain *chain, const struct restore_request *request);
+
+/* What can be said against the restore before its memory is there. */
+int host_check_restore(const struct restoring *restoring, struct failure *failure);
+
+/* Makes the guest. */
+int host_restore_chain(const struct restoring *restoring, struct restore_report *report, struct failure *failure);
+
+/* Reads the chain into a new layer, for the caller to close. */
+int host_load(struct host *host, const struct snapshot_chain *chain, struct layer **layer, struct failure *failure);
+
+/* The same by a thread, and then makes the guest; done() is called from the event loop. The chain is taken over, unless
+ * -1 is returned. */
+int host_load_and_restore(const struct restoring *restoring, host_restore_fn *done, void *context,
+                          struct failure *failure);
+
+/* Cancels every snapshot being read; they end from the event loop. */
+void host_cancel_loads(struct host *host);
 
 /* An error of the snapshot library as the VMM's. Returns -1. */
 int host_fail_snapshot(const struct snapshot_error *error, struct failure *failure);

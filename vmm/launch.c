@@ -1,5 +1,6 @@
 /* The root guest: its memory, its file, its first registers; or the snapshot it goes on from. */
 #include "vmm/boot/boot.h"
+#include "vmm/clock.h"
 #include "vmm/host_internal.h"
 
 #include <cleave/guest_abi.h>
@@ -124,8 +125,15 @@ static int restore(struct host *host, struct failure *failure)
 {
     const struct options *options = host->options;
     const struct restore_request request = {options->restore, options->paused, options->restore_eager};
+    struct restoring restoring = {host, host->restored, &request, clock_ns(), NULL};
     struct restore_report report;
-    int result = host_restore_chain(host, host->restored, &request, &report, failure);
+    int result = 0;
+    if (host_must_load(host->restored, &request))
+        result = host_load(host, host->restored, &restoring.memory, failure);
+    if (result == 0)
+        result = host_restore_chain(&restoring, &report, failure);
+    if (restoring.memory)
+        layer_close(host->layers, restoring.memory);
     host_close_restored(host);
     if (result == 0)
         host_watch_overlays(host);

@@ -194,8 +194,9 @@ int snapshot_chain_extents(const struct snapshot_chain *chain, struct snapshot_e
                            struct snapshot_error *error);
 
 /* Reads the memory of the chain into `memory`, machine.memory bytes of zeros, comparing every checksum of what it
- * reads. Pages that are zero are not written to. */
-int snapshot_chain_load(const struct snapshot_chain *chain, uint8_t *memory, struct snapshot_error *error);
+ * reads. Pages that are zero are not written to. Looks at *cancel now and then, which may be NULL; any thread. */
+int snapshot_chain_load(const struct snapshot_chain *chain, uint8_t *memory, const atomic_bool *cancel,
+                        struct snapshot_error *error);
 
 /* Reads all of one file and compares every checksum. */
 int snapshot_verify(const struct snapshot *snapshot, struct snapshot_error *error);

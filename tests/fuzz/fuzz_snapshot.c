@@ -72,7 +72,7 @@ static void read_memory(const struct snapshot_chain *chain, uint64_t memory)
         return;
     loaded = mmap(NULL, memory, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     require(loaded != MAP_FAILED, "no memory");
-    say("load", snapshot_chain_load(chain, loaded, &error), &error);
+    say("load", snapshot_chain_load(chain, loaded, NULL, &error), &error);
     munmap(loaded, memory);
 }
 

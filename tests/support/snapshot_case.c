@@ -271,7 +271,7 @@ void case_expect(const char *path, const uint8_t *ram, uint64_t memory)
     bool compressed = false;
 
     ck_assert_ptr_ne(loaded, MAP_FAILED);
-    int status = snapshot_chain_load(&chain, loaded, &error);
+    int status = snapshot_chain_load(&chain, loaded, NULL, &error);
     ck_assert_msg(status == 0, "%s", status ? error.text : "");
     for (uint64_t at = 0; at < memory; at += SNAPSHOT_PAGE)
         ck_assert_msg(memcmp(loaded + at, ram + at, SNAPSHOT_PAGE) == 0, "the page at %#llx", (unsigned long long)at);

@@ -230,7 +230,7 @@ START_TEST(loading_writes_no_zero_page)
 
     struct snapshot_chain chain = case_chain(case_path(&c, "1"));
     memset(memory, 0x5a, c.memory);
-    ck_assert_int_eq(snapshot_chain_load(&chain, memory, &error), 0);
+    ck_assert_int_eq(snapshot_chain_load(&chain, memory, NULL, &error), 0);
     ck_assert_mem_eq(memory, c.ram, CASE_MIB);
     ck_assert_mem_eq(memory + 2 * CASE_MIB, c.ram + 2 * CASE_MIB, 2 * CASE_MIB);
     memset(untouched, 0x5a, c.memory);
@@ -240,6 +240,26 @@ START_TEST(loading_writes_no_zero_page)
     free(untouched);
     free(memory);
     free(dirty);
+}
+END_TEST
+
+START_TEST(loading_can_be_cancelled)
+{
+    struct snapshot_job job = case_job(&c, case_path(&c, "a"));
+    uint8_t *memory = calloc(1, c.memory);
+    struct snapshot_error error;
+    atomic_bool cancel = false;
+
+    case_fill(&c, 0, 4 * CASE_MIB);
+    case_save(&job);
+    struct snapshot_chain chain = case_chain(job.path);
+    ck_assert_int_eq(snapshot_chain_load(&chain, memory, &cancel, &error), 0);
+    ck_assert_mem_eq(memory, c.ram, 4 * CASE_MIB);
+    cancel = true;
+    ck_assert_int_eq(snapshot_chain_load(&chain, memory, &cancel, &error), -1);
+    ck_assert_int_eq(error.class, SNAPSHOT_CANCELLED);
+    snapshot_chain_close(&chain);
+    free(memory);
 }
 END_TEST
 
@@ -277,7 +297,7 @@ START_TEST(a_file_may_be_replaced_or_deleted_while_open)
     case_scribble(&c, 20, NULL);
     case_save(&job);
     ck_assert_int_eq(unlink(job.path), 0);
-    ck_assert_int_eq(snapshot_chain_load(&chain, memory, &error), 0);
+    ck_assert_int_eq(snapshot_chain_load(&chain, memory, NULL, &error), 0);
     ck_assert_mem_eq(memory, model, c.memory);
     ck_assert_int_eq(snapshot_verify(chain.files[0], &error), 0);
     snapshot_chain_close(&chain);
@@ -303,6 +323,7 @@ int main(void)
     tcase_add_test(tcase, untouched_memory_takes_no_space);
     tcase_add_test(tcase, data_lies_where_it_can_be_mapped);
     tcase_add_test(tcase, loading_writes_no_zero_page);
+    tcase_add_test(tcase, loading_can_be_cancelled);
     tcase_add_test(tcase, a_compressed_file_is_smaller_and_not_mapped);
     tcase_add_test(tcase, a_file_may_be_replaced_or_deleted_while_open);
     suite_add_tcase(suite, tcase);

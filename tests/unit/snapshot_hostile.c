@@ -464,7 +464,7 @@ static void read_a_file_that_is_cut_off(const char *name, off_t length)
     struct snapshot_chain chain = case_chain(path);
     uint8_t *memory = calloc(1, c.memory);
     ck_assert_int_eq(truncate(path, length), 0);
-    ck_assert_int_eq(snapshot_chain_load(&chain, memory, &error), -1);
+    ck_assert_int_eq(snapshot_chain_load(&chain, memory, NULL, &error), -1);
     ck_assert_int_eq(error.class, SNAPSHOT_IO);
     ck_assert_msg(strstr(error.text, "it has been cut off") != NULL, "%s", error.text);
     ck_assert_int_eq(snapshot_verify(chain.files[0], &error), -1);
@@ -488,7 +488,7 @@ START_TEST(page_data_that_changed_is_found_when_it_is_loaded)
         files[i]->data[4096 + 17] ^= 1;
         case_write(case_path(&c, "bad"), files[i]);
         struct snapshot_chain chain = case_chain(case_path(&c, "bad"));
-        ck_assert_int_eq(snapshot_chain_load(&chain, memory, &error), -1);
+        ck_assert_int_eq(snapshot_chain_load(&chain, memory, NULL, &error), -1);
         ck_assert_int_eq(error.class, SNAPSHOT_INVALID);
         ck_assert_msg(strstr(error.text, "run 0: its checksum is wrong") != NULL, "%s", error.text);
         snapshot_chain_close(&chain);

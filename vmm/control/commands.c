@@ -116,15 +116,25 @@ static int start_snapshot(struct host *host, const struct request *request, stru
     return host_snapshot(host, &wanted, on_snapshot, answer, failure);
 }
 
-static json_t *run_restore(struct host *host, const struct request *request, struct failure *failure)
+static void on_restore(void *context, const struct restore_report *report, const struct failure *failure)
+{
+    struct failure no_memory;
+    if (report) {
+        fail(&no_memory, FAIL_NO_MEMORY, "restore: out of memory for the reply");
+        failure = &no_memory;
+    }
+    answer_give(context, report ? restore_json(report) : NULL, failure);
+}
+
+static int start_restore(struct host *host, const struct request *request, struct answer *answer,
+                         struct failure *failure)
 {
     const struct restore_request wanted = {
         .path = request->texts[0],
         .paused = request->values[1] != 0,
         .eager = request->values[2] != 0,
     };
-    struct restore_report report;
-    return host_restore(host, &wanted, &report, failure) == 0 ? restore_json(&report) : NULL;
+    return host_restore(host, &wanted, on_restore, answer, failure);
 }
 
 static json_t *query_stats(struct host *host, const struct request *request, struct failure *failure)
@@ -293,7 +303,7 @@ const struct command control_commands[] = {
     {
         .name = "restore",
         .description = "make a guest that continues from a snapshot",
-        .run = run_restore,
+        .start = start_restore,
         .argument_count = 3,
         .arguments =
             {

@@ -102,7 +102,7 @@ static int load_run(const struct report *report, struct run_reader *reader, cons
 }
 
 static int load_file(const struct snapshot_chain *chain, unsigned file, const struct cover *covers, size_t count,
-                     uint8_t *memory, struct snapshot_error *error)
+                     uint8_t *memory, const atomic_bool *cancel, struct snapshot_error *error)
 {
     const struct snapshot *snapshot = chain->files[file];
     struct report report = report_of(chain, file, error);
@@ -114,6 +114,10 @@ static int load_file(const struct snapshot_chain *chain, unsigned file, const st
         const struct snapshot_run *run = &snapshot->runs[i];
         if (!run->offset)
             continue;
+        if (cancel && atomic_load_explicit(cancel, memory_order_relaxed)) {
+            result = report_as(&report, SNAPSHOT_CANCELLED, "loading has been cancelled");
+            break;
+        }
         while (first < count && covers[first].gpa + covers[first].bytes <= run->gpa)
             first++;
         struct showing showing = find_showing(covers + first, count - first, file, i, run->gpa + run->bytes);
@@ -123,7 +127,8 @@ static int load_file(const struct snapshot_chain *chain, unsigned file, const st
     return result;
 }
 
-int snapshot_chain_load(const struct snapshot_chain *chain, uint8_t *memory, struct snapshot_error *error)
+int snapshot_chain_load(const struct snapshot_chain *chain, uint8_t *memory, const atomic_bool *cancel,
+                        struct snapshot_error *error)
 {
     struct report report = report_of(chain, chain->count - 1, error);
     struct cover *covers;
@@ -133,7 +138,7 @@ int snapshot_chain_load(const struct snapshot_chain *chain, uint8_t *memory, str
     if (cover_build(&report, chain, &covers, &count) < 0)
         return -1;
     for (unsigned file = 0; file < chain->count && result == 0; file++)
-        result = load_file(chain, file, covers, count, memory, error);
+        result = load_file(chain, file, covers, count, memory, cancel, error);
     free(covers);
     return result;
 }

@@ -1,0 +1,168 @@
+/*
+ * Snapshots that are read whole, because a client wants that or because their page data is compressed: into memory of
+ * the guest's own, and checked. A thread of libuv's pool reads while the event loop goes on, and then the guest is
+ * made; for the root guest, which nobody can be served before, the event loop's own thread does.
+ */
+#include "vmm/host_internal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+struct load {
+    struct host *host;
+    const struct snapshot_chain *chain;
+    struct layer *layer;
+    uint8_t *memory; /* the layer's; MAP_FAILED: not mapped */
+    bool failed;
+    struct snapshot_error error;
+    atomic_bool cancel;
+    /* By a thread: */
+    uv_work_t work;
+    struct snapshot_chain own_chain;
+    struct restore_request request;
+    char *path; /* the request's */
+    uint64_t command_ns;
+    host_restore_fn *done;
+    void *context;
+    struct load *next;
+};
+
+/* The mapping has to go before a guest may have the memory. */
+static void unmap(struct load *load)
+{
+    if (load->memory != MAP_FAILED)
+        munmap(load->memory, load->host->options->memory);
+    load->memory = MAP_FAILED;
+}
+
+static int prepare(struct load *load, struct failure *failure)
+{
+    const uint64_t bytes = load->host->options->memory;
+    load->memory = MAP_FAILED;
+    if (layer_new(load->host->layers, bytes, &load->layer, failure) < 0)
+        return -1;
+    load->memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, layer_fd(load->layer), 0);
+    if (load->memory != MAP_FAILED)
+        return 0;
+    fail_errno(failure, errno, "cannot map %" PRIu64 " bytes to restore into", bytes);
+    layer_close(load->host->layers, load->layer);
+    load->layer = NULL;
+    return -1;
+}
+
+static void read_chain(struct load *load)
+{
+    load->failed = snapshot_chain_load(load->chain, load->memory, &load->cancel, &load->error) < 0;
+}
+
+int host_load(struct host *host, const struct snapshot_chain *chain, struct layer **layer, struct failure *failure)
+{
+    struct load load = {.host = host, .chain = chain};
+    if (prepare(&load, failure) < 0)
+        return -1;
+    read_chain(&load);
+    unmap(&load);
+    if (load.failed) {
+        layer_close(host->layers, load.layer);
+        return host_fail_snapshot(&load.error, failure);
+    }
+    *layer = load.layer;
+    return 0;
+}
+
+static void read_by_thread(uv_work_t *work)
+{
+    read_chain(work->data);
+}
+
+static void load_free(struct load *load)
+{
+    unmap(load);
+    if (load->layer)
+        layer_close(load->host->layers, load->layer);
+    layers_settle(load->host->layers);
+    free(load->path);
+    free(load);
+}
+
+static void remove_load(struct load *load)
+{
+    struct load **link = &load->host->loads;
+    while (*link != load)
+        link = &(*link)->next;
+    *link = load->next;
+}
+
+static int make_guest(struct load *load, struct restore_report *report, struct failure *failure)
+{
+    const struct restoring restoring = {load->host, load->chain, &load->request, load->command_ns, load->layer};
+    if (load->failed)
+        return host_fail_snapshot(&load->error, failure);
+    if (load->host->done)
+        return fail(failure, FAIL_IO, "%s: the VMM has ended", load->path);
+    return host_restore_chain(&restoring, report, failure);
+}
+
+static void on_read(uv_work_t *work, int status)
+{
+    (void)status;
+    struct load *load = work->data;
+    struct host *host = load->host;
+    struct restore_report report;
+    struct failure failure;
+    unmap(load);
+    bool made = make_guest(load, &report, &failure) == 0;
+    remove_load(load);
+    load->done(load->context, made ? &report : NULL, made ? NULL : &failure);
+    snapshot_chain_close(&load->own_chain);
+    load_free(load);
+    host_finish_without_guests(host);
+}
+
+int host_load_and_restore(const struct restoring *restoring, host_restore_fn *done, void *context,
+                          struct failure *failure)
+{
+    struct host *host = restoring->host;
+    struct load *load = calloc(1, sizeof *load);
+    char *path = strdup(restoring->request->path);
+    if (!load || !path) {
+        free(load);
+        free(path);
+        return fail(failure, FAIL_NO_MEMORY, "out of memory to restore a guest");
+    }
+    *load = (struct load){
+        .host = host,
+        .chain = &load->own_chain,
+        .memory = MAP_FAILED,
+        .work = {.data = load},
+        .own_chain = *restoring->chain,
+        .request = *restoring->request,
+        .path = path,
+        .command_ns = restoring->command_ns,
+        .done = done,
+        .context = context,
+        .next = host->loads,
+    };
+    load->request.path = path;
+    int result = prepare(load, failure);
+    if (result == 0) {
+        int error = uv_queue_work(host->loop, &load->work, read_by_thread, on_read);
+        if (error < 0)
+            result = fail_errno(failure, -error, "cannot start reading %s", path);
+    }
+    if (result < 0) {
+        load_free(load);
+        return -1;
+    }
+    host->loads = load;
+    return 0;
+}
+
+void host_cancel_loads(struct host *host)
+{
+    for (struct load *load = host->loads; load; load = load->next)
+        atomic_store(&load->cancel, true);
+}
