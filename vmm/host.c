@@ -117,10 +117,13 @@ struct host *host_new(uv_loop_t *loop, const struct options *options, struct fai
     pthread_mutex_init(&host->lock, NULL);
     uv_async_init(loop, &host->wake, on_wake);
     host->wake.data = host;
+    uv_async_init(loop, &host->load_ended, host_end_loads);
+    host->load_ended.data = host;
     uv_timer_init(loop, &host->overlay_timer);
     uv_timer_init(loop, &host->save_timer);
     host->save_timer.data = host;
     uv_unref((uv_handle_t *)&host->wake); /* being told something is no reason to stay */
+    uv_unref((uv_handle_t *)&host->load_ended);
     vm_init_signal();
     if (make_parts(host, failure) == 0)
         return host;
@@ -131,6 +134,7 @@ struct host *host_new(uv_loop_t *loop, const struct options *options, struct fai
 static void close_handles(struct host *host)
 {
     uv_close((uv_handle_t *)&host->wake, NULL);
+    uv_close((uv_handle_t *)&host->load_ended, NULL);
     uv_close((uv_handle_t *)&host->overlay_timer, NULL);
     uv_close((uv_handle_t *)&host->save_timer, NULL);
     uv_run(host->loop, UV_RUN_NOWAIT);
@@ -238,9 +242,10 @@ size_t host_mapping_budget(const struct host *host)
 int host_check_limit(const struct host *host, unsigned more, struct failure *failure)
 {
     uint64_t limit = host->options->limit_guests;
-    if (!limit || host->live + more <= limit)
+    const size_t taken = host->live + host->loading;
+    if (!limit || taken + more <= limit)
         return 0;
-    return fail(failure, FAIL_LIMIT_EXCEEDED, "%zu guests and %u more would exceed --limit-guests %" PRIu64, host->live,
+    return fail(failure, FAIL_LIMIT_EXCEEDED, "%zu guests and %u more would exceed --limit-guests %" PRIu64, taken,
                 more, limit);
 }
 
@@ -314,7 +319,7 @@ static void release(struct host *host, struct machine *machine)
 
 void host_finish_without_guests(struct host *host)
 {
-    if (!host->live && !host->saves && !host->loads && !host->options->linger)
+    if (!host->live && !host->saves && !host->loading && !host->options->linger)
         finish(host);
 }
 

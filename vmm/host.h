@@ -274,11 +274,11 @@ typedef void host_restore_fn(void *context, const struct restore_report *report,
 
 /*
  * Makes a new guest that continues from a snapshot, with an identity of its own. 0 is returned and done() called:
- * before that where the file is mapped, else from the event loop when it has been read, also by host_quit(), which
- * cancels what is under way. -1 with *failure: nothing has been started, and done() is not called. Errors, either way:
- * SnapshotInvalid (the content, naming the field; or its parents), InvalidArgument (the path), Unsupported (the guest
- * has seen a CPU feature that this host lacks; or its memory or vCPUs are not those of this VMM's machines),
- * LimitExceeded, NoMemory, IOError.
+ * before that where the file is mapped, else from the event loop when it has been read; the guest counts for
+ * --limit-guests from the start. host_quit() cancels what is under way, and done() says so. -1 with *failure: nothing
+ * has been started, and done() is not called. Errors, either way: SnapshotInvalid (the content, naming the field; or
+ * its parents), InvalidArgument (the path), Unsupported (the guest has seen a CPU feature that this host lacks; or its
+ * memory or vCPUs are not those of this VMM's machines), LimitExceeded, NoMemory, IOError.
  */
 int host_restore(struct host *host, const struct restore_request *request, host_restore_fn *done, void *context,
                  struct failure *failure);

@@ -22,10 +22,12 @@ struct host {
     struct layers *layers;
     struct views *views;
     struct pool *pool;
-    struct layer *zeros;             /* memory that restored guests have never touched; NULL before the first of them */
-    struct save *saves;              /* snapshots being written */
-    uv_timer_t save_timer;           /* runs while there are any: progress */
-    struct load *loads;              /* snapshots being read whole */
+    struct layer *zeros;   /* memory that restored guests have never touched; NULL before the first of them */
+    struct save *saves;    /* snapshots being written */
+    uv_timer_t save_timer; /* runs while there are any: progress */
+    struct load *loads;    /* snapshots being read whole, `loading` of them: guests to be */
+    size_t loading;
+    uv_async_t load_ended;           /* rung by the thread of one of them; keeps the event loop while there are any */
     struct snapshot_chain *restored; /* of --restore, until it has been launched */
     struct terminal *terminal;
     int console_file; /* open for --console file:PATH, else -1 */
@@ -84,7 +86,7 @@ void host_take_reports(struct host *host);
 /* How many mappings a window may have: what is allowed to all is shared out, within reason. */
 size_t host_mapping_budget(const struct host *host);
 
-/* Refuses `more` guests beyond --limit-guests. */
+/* Refuses `more` guests beyond --limit-guests. Those that restores under way will make count as there. */
 int host_check_limit(const struct host *host, unsigned more, struct failure *failure);
 
 /* The host ends where no guest is left and no snapshot is being written or read, unless it lingers. */
@@ -134,6 +136,7 @@ int host_load_and_restore(const struct restoring *restoring, host_restore_fn *do
 
 /* Cancels every snapshot being read; they end from the event loop. */
 void host_cancel_loads(struct host *host);
+void host_end_loads(uv_async_t *load_ended);
 
 /* An error of the snapshot library as the VMM's. Returns -1. */
 int host_fail_snapshot(const struct snapshot_error *error, struct failure *failure);

@@ -1,7 +1,8 @@
 /*
  * Snapshots that are read whole, because a client wants that or because their page data is compressed: into memory of
- * the guest's own, and checked. A thread of libuv's pool reads while the event loop goes on, and then the guest is
- * made; for the root guest, which nobody can be served before, the event loop's own thread does.
+ * the guest's own, and checked. A thread reads while the event loop goes on, and then the guest is made; for the root
+ * guest, which nobody can be served before, the event loop's own thread reads. Each file has a thread of its own, and
+ * not one of libuv's pool, where it would wait behind the snapshots that are being written.
  */
 #include "vmm/host_internal.h"
 
@@ -20,7 +21,8 @@ struct load {
     struct snapshot_error error;
     atomic_bool cancel;
     /* By a thread: */
-    uv_work_t work;
+    struct background *thread;
+    atomic_bool ended; /* the last that the thread says, but for ringing load_ended */
     struct snapshot_chain own_chain;
     struct restore_request request;
     char *path; /* the request's */
@@ -73,27 +75,24 @@ int host_load(struct host *host, const struct snapshot_chain *chain, struct laye
     return 0;
 }
 
-static void read_by_thread(uv_work_t *work)
+static void read_by_thread(void *argument)
 {
-    read_chain(work->data);
+    struct load *load = argument;
+    read_chain(load);
+    atomic_store(&load->ended, true);
+    uv_async_send(&load->host->load_ended);
 }
 
 static void load_free(struct load *load)
 {
+    if (load->thread)
+        background_free(load->thread);
     unmap(load);
     if (load->layer)
         layer_close(load->host->layers, load->layer);
     layers_settle(load->host->layers);
     free(load->path);
     free(load);
-}
-
-static void remove_load(struct load *load)
-{
-    struct load **link = &load->host->loads;
-    while (*link != load)
-        link = &(*link)->next;
-    *link = load->next;
 }
 
 static int make_guest(struct load *load, struct restore_report *report, struct failure *failure)
@@ -106,20 +105,51 @@ static int make_guest(struct load *load, struct restore_report *report, struct f
     return host_restore_chain(&restoring, report, failure);
 }
 
-static void on_read(uv_work_t *work, int status)
+/* The thread has read, or failed to. */
+static void end(struct load *load)
 {
-    (void)status;
-    struct load *load = work->data;
     struct host *host = load->host;
     struct restore_report report;
     struct failure failure;
     unmap(load);
     bool made = make_guest(load, &report, &failure) == 0;
-    remove_load(load);
     load->done(load->context, made ? &report : NULL, made ? NULL : &failure);
     snapshot_chain_close(&load->own_chain);
     load_free(load);
     host_finish_without_guests(host);
+}
+
+/* One that has ended, taken off the list; NULL: there is none. */
+static struct load *take_ended(struct host *host)
+{
+    for (struct load **link = &host->loads; *link; link = &(*link)->next) {
+        struct load *load = *link;
+        if (!atomic_load(&load->ended))
+            continue;
+        *link = load->next;
+        if (--host->loading == 0)
+            uv_unref((uv_handle_t *)&host->load_ended);
+        return load;
+    }
+    return NULL;
+}
+
+void host_end_loads(uv_async_t *load_ended)
+{
+    struct load *load;
+    while ((load = take_ended(load_ended->data)))
+        end(load);
+}
+
+static int start(struct load *load, struct failure *failure)
+{
+    if (prepare(load, failure) < 0)
+        return -1;
+    load->thread = background_new("loader");
+    if (!load->thread)
+        return fail(failure, FAIL_NO_MEMORY, "out of memory or threads to restore a guest");
+    background_add(load->thread, read_by_thread, load);
+    return 0;
 }
 
 int host_load_and_restore(const struct restoring *restoring, host_restore_fn *done, void *context,
@@ -137,27 +167,22 @@ int host_load_and_restore(const struct restoring *restoring, host_restore_fn *do
         .host = host,
         .chain = &load->own_chain,
         .memory = MAP_FAILED,
-        .work = {.data = load},
         .own_chain = *restoring->chain,
         .request = *restoring->request,
         .path = path,
         .command_ns = restoring->command_ns,
         .done = done,
         .context = context,
-        .next = host->loads,
     };
     load->request.path = path;
-    int result = prepare(load, failure);
-    if (result == 0) {
-        int error = uv_queue_work(host->loop, &load->work, read_by_thread, on_read);
-        if (error < 0)
-            result = fail_errno(failure, -error, "cannot start reading %s", path);
-    }
-    if (result < 0) {
+    if (start(load, failure) < 0) {
         load_free(load);
         return -1;
     }
+    load->next = host->loads;
     host->loads = load;
+    if (host->loading++ == 0)
+        uv_ref((uv_handle_t *)&host->load_ended);
     return 0;
 }
 

@@ -213,8 +213,11 @@ void world_checkpoint(struct world *w, struct guest *guest)
 
 void world_reset(struct world *w, struct guest *guest, unsigned times)
 {
+    const struct boot_info before = rig_boot_info(&w->rig, guest->id);
     for (; times; times--)
         json_decref(rig_call(&w->rig, "reset", "{s:I}", "guest", (json_int_t)guest->id));
+    const struct boot_info after = rig_boot_info(&w->rig, guest->id);
+    ck_assert_mem_eq(&after, &before, sizeof after); /* who it is stays */
     if (!guest->running)
         world_compare(w, guest, &guest->instant, "reset");
 }
