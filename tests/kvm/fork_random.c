@@ -80,10 +80,10 @@ static void act(struct world *w)
 
 static void finish(struct world *w, uint64_t operations)
 {
-    stop_all(w);
     uint64_t most = 0;
     for (size_t i = 0; i < w->count; i++) {
-        world_take_events(w); /* may add guests at the end of the list */
+        world_take_events(w); /* may add guests at the end of the list, which run */
+        stop_all(w);
         world_check(w, &w->guests[i]);
         if (model_step(w->guests[i].model) > most)
             most = model_step(w->guests[i].model);
