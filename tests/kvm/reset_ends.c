@@ -86,7 +86,7 @@ END_TEST
 /* How far a guest counts that takes orders meanwhile and ends by itself: much longer than they take. */
 static unsigned limit(void)
 {
-    return on_slow_machine() ? 60000000 : 400000000;
+    return on_slow_machine() ? 30000000 : 400000000;
 }
 
 static struct rig start_counter(void)

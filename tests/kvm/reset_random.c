@@ -43,6 +43,8 @@ static void reset(struct test *t, struct guest *guest)
     const unsigned times = 1 + (unsigned)draw(&w->draws, 3);
     world_reset(w, guest, times);
     t->resets += times;
+    if (!guest->running && draw(&w->draws, 2))
+        world_compare(w, guest, &guest->instant, "reset");
 }
 
 static void fork_some(struct world *w, struct guest *guest)
@@ -90,8 +92,10 @@ static void finish(struct test *t, uint64_t operations)
     for (size_t i = 0; i < w->count; i++) {
         world_take_events(w); /* may add guests at the end of the list */
         world_check(w, &w->guests[i]);
-        if (w->guests[i].can_reset)
-            world_reset(w, &w->guests[i], 1);
+        if (!w->guests[i].can_reset)
+            continue;
+        world_reset(w, &w->guests[i], 1);
+        world_compare(w, &w->guests[i], &w->guests[i].instant, "reset");
     }
     printf("%" PRIu64 " resets, %" PRIu64 " compared, %" PRIu64 " checkpoints, %" PRIu64 " forks, %" PRIu64
            " children by port, %" PRIu64 " kills\n",

@@ -52,6 +52,8 @@ static void reset(struct test *t, struct guest *guest)
         world_set_running(w, guest, false);
     world_reset(w, guest, 1);
     t->resets++;
+    if (!guest->running)
+        world_compare(w, guest, &guest->instant, "reset");
 }
 
 static void fork_one(struct world *w, struct guest *parent)

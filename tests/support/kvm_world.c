@@ -202,7 +202,7 @@ void world_compare(struct world *w, struct guest *guest, struct instant *instant
 
 void world_checkpoint(struct world *w, struct guest *guest)
 {
-    struct instant instant = world_now(w, guest);
+    struct instant instant = {.least = random_step(&w->rig, guest->id)};
     rig_do(&w->rig, "checkpoint", guest->id);
     instant.most = random_step(&w->rig, guest->id);
     guest->instant = instant;
@@ -218,6 +218,4 @@ void world_reset(struct world *w, struct guest *guest, unsigned times)
         json_decref(rig_call(&w->rig, "reset", "{s:I}", "guest", (json_int_t)guest->id));
     const struct boot_info after = rig_boot_info(&w->rig, guest->id);
     ck_assert_mem_eq(&after, &before, sizeof after); /* who it is stays */
-    if (!guest->running)
-        world_compare(w, guest, &guest->instant, "reset");
 }

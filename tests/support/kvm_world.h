@@ -80,8 +80,10 @@ struct instant world_now(struct world *w, const struct guest *guest);
 /* A guest that stands still must be as it was at the instant, which is known afterwards. `what` made it so. */
 void world_compare(struct world *w, struct guest *guest, struct instant *instant, const char *what);
 
-/* Checkpoints the guest, and resets one that can be: `times`, one after the other. What stands still is compared. */
+/* Checkpoints the guest, which is known then where it stands still. */
 void world_checkpoint(struct world *w, struct guest *guest);
+
+/* Resets a guest that can be, so many times one after the other; whoever it is, it stays. */
 void world_reset(struct world *w, struct guest *guest, unsigned times);
 
 #endif
