@@ -159,10 +159,11 @@ static struct guest *any(struct world *w)
 
 struct guest *world_draw(struct world *w, size_t guests, size_t running)
 {
-    while (w->count > guests)
-        world_kill(w, any(w));
-    while (world_running(w) > running)
-        world_set_running(w, any(w), false);
+    while (w->count > guests || world_running(w) > running)
+        if (world_running(w) > running)
+            world_set_running(w, any(w), false); /* first, as many can fork faster than others are killed */
+        else
+            world_kill(w, any(w));
     if (!world_running(w))
         world_set_running(w, any(w), true);
     return any(w);
