@@ -1,7 +1,7 @@
 /* vmm: launches a guest and serves its control socket until the last guest has ended. See vmm(1). */
 #include "vmm/control/control.h"
-#include "vmm/host.h"
-#include "vmm/log.h"
+#include "vmm/family/family.h"
+#include "vmm/base/log.h"
 #include "vmm/options.h"
 
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* The command line of vmm: see options.h and vmm.1. */
 #include "vmm/options.h"
 
-#include "vmm/size.h"
+#include "vmm/base/size.h"
 
 #include <argp.h>
 #include <errno.h>

@@ -2,7 +2,7 @@
 #ifndef VMM_OPTIONS_H
 #define VMM_OPTIONS_H
 
-#include "vmm/log.h"
+#include "vmm/base/log.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -4,7 +4,7 @@
  */
 #include "tools/client/client.h"
 #include "vmm/control/control.h"
-#include "vmm/host_internal.h"
+#include "vmm/family/internal.h"
 
 #include <check.h>
 #include <signal.h>

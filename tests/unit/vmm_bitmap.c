@@ -1,5 +1,5 @@
 /* Bitmaps over pages, against a plain array of booleans: every operation near every word's edges. */
-#include "vmm/bitmap.h"
+#include "vmm/base/bitmap.h"
 
 #include <check.h>
 #include <stdbool.h>

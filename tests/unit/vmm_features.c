@@ -1,5 +1,5 @@
 /* A guest goes on only where there is every CPU feature that it has seen; what is missing is named. */
-#include "vmm/features.h"
+#include "vmm/kvm/features.h"
 
 #include <check.h>
 #include <stdlib.h>

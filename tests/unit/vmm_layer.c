@@ -1,5 +1,5 @@
 /* Layers: how frames are counted at every level, when their memory goes back, and where published pages go. */
-#include "vmm/layer.h"
+#include "vmm/memory/layer.h"
 
 #include <check.h>
 #include <fcntl.h>

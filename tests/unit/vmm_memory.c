@@ -1,8 +1,8 @@
 /* Sizes, background jobs, windows and views: the parts under a machine's memory, without KVM. */
-#include "vmm/background.h"
-#include "vmm/size.h"
-#include "vmm/view.h"
-#include "vmm/window.h"
+#include "vmm/base/background.h"
+#include "vmm/base/size.h"
+#include "vmm/memory/view.h"
+#include "vmm/memory/window.h"
 
 #include <check.h>
 #include <stdatomic.h>

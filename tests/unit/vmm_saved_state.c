@@ -1,6 +1,6 @@
 /* A machine's state on its way into a snapshot and back: nothing is lost, clocks go on from the instant, and what this
  * host's KVM cannot hold is refused. No KVM is asked: to these functions its structs are bytes. */
-#include "vmm/saved_state.h"
+#include "vmm/machine/saved_state.h"
 
 #include <check.h>
 #include <stdlib.h>

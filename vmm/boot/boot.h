@@ -6,7 +6,7 @@
 #ifndef VMM_BOOT_BOOT_H
 #define VMM_BOOT_BOOT_H
 
-#include "vmm/failure.h"
+#include "vmm/base/failure.h"
 
 #include <stdbool.h>
 #include <stddef.h>

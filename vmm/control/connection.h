@@ -8,7 +8,7 @@
 
 #include "vmm/control/lines.h"
 #include "vmm/control/socket.h"
-#include "vmm/host.h"
+#include "vmm/family/family.h"
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -5,7 +5,7 @@
 #include "vmm/control/control.h"
 #include "vmm/control/connection.h"
 #include "vmm/control/values.h"
-#include "vmm/log.h"
+#include "vmm/base/log.h"
 
 #include <stdlib.h>
 #include <unistd.h>

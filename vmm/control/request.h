@@ -5,8 +5,8 @@
 #ifndef VMM_CONTROL_REQUEST_H
 #define VMM_CONTROL_REQUEST_H
 
-#include "vmm/failure.h"
-#include "vmm/host.h"
+#include "vmm/base/failure.h"
+#include "vmm/family/family.h"
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -2,7 +2,7 @@
 #ifndef VMM_CONTROL_SOCKET_H
 #define VMM_CONTROL_SOCKET_H
 
-#include "vmm/failure.h"
+#include "vmm/base/failure.h"
 
 #include <stdbool.h>
 #include <sys/stat.h>

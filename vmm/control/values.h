@@ -3,8 +3,8 @@
 #define VMM_CONTROL_VALUES_H
 
 #include "vmm/control/request.h"
-#include "vmm/failure.h"
-#include "vmm/host.h"
+#include "vmm/base/failure.h"
+#include "vmm/family/family.h"
 
 #include <jansson.h>
 

@@ -1,7 +1,7 @@
 /* Marks: see marks.h. */
 #include "vmm/devices/marks.h"
 
-#include "vmm/clock.h"
+#include "vmm/base/clock.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #ifndef VMM_DEVICES_MARKS_H
 #define VMM_DEVICES_MARKS_H
 
-#include "vmm/host.h"
+#include "vmm/family/family.h"
 
 #include <pthread.h>
 

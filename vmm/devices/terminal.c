@@ -1,7 +1,7 @@
 /* The terminal and its writer thread: see terminal.h. */
 #include "vmm/devices/terminal.h"
 
-#include "vmm/log.h"
+#include "vmm/base/log.h"
 
 #include <errno.h>
 #include <pthread.h>

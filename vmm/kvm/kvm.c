@@ -1,0 +1,538 @@
+/* KVM: every ioctl of the VMM, and the order in which a vCPU's state is saved and restored. See kvm.h. */
+#include "vmm/kvm/kvm.h"
+
+#include <cleave/guest_abi.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#ifndef KVM_CAP_XSAVE2 /* Linux 5.17 */
+#define KVM_CAP_XSAVE2 208
+#define KVM_GET_XSAVE2 _IOR(KVMIO, 0xcf, struct kvm_xsave)
+#endif
+#ifndef KVM_VCPU_TSC_CTRL /* Linux 5.16 */
+#define KVM_VCPU_TSC_CTRL   0
+#define KVM_VCPU_TSC_OFFSET 0
+#endif
+
+#define MSR_IA32_TSC        0x10
+#define MSR_IA32_TSC_ADJUST 0x3b
+#define MSR_LIST_MAX        1024
+
+#define CPUID_HYPERVISOR_BIT (1u << 31) /* leaf 1, ECX */
+#define CPUID_HYPERVISOR     0x40000000 /* EAX: the last of the leaves that a hypervisor adds */
+
+/* What vcpu_state_return() leaves in the shared page. */
+#define SYNCED (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS)
+
+/*
+ * MSRs that KVM lists and that are no part of a vCPU's state here, each with its reason. All others are saved and
+ * restored, and a short count from KVM_SET_MSRS is an error.
+ */
+static bool msr_left_out(uint32_t msr)
+{
+    switch (msr) {
+    case MSR_IA32_TSC: /* restored through the TSC offset, which does not lose the time in between */
+    case 0x6e0:        /* IA32_TSC_DEADLINE: belongs to the local APIC, and there is none */
+    case 0x11:
+    case 0x4b564d00: /* KVM wall clock: writing it makes KVM write guest memory, once per boot */
+    case 0x3a:
+    case 0x10a: /* IA32_FEATURE_CONTROL, ARCH_CAPABILITIES: KVM refuses them on restore */
+    case 0x8b:
+    case 0xce:
+    case 0x345: /* microcode revision, platform info, perf capabilities: constants of the host */
+    case 0x34:  /* SMI count: there is no SMM */
+    case 0x179:
+    case 0x17a:
+    case 0x17b:      /* machine checks: none are ever injected, and MCG_CAP decides what is settable */
+    case 0xc0010015: /* AMD HWCR: constant, and refused by some kernels */
+        return true;
+    default:
+        /* VMX capability MSRs: constants, and no guest here is given VMX. Performance counters: not virtualized. */
+        return (msr >= 0x480 && msr <= 0x493) || (msr >= 0x186 && msr <= 0x18d) || (msr >= 0xc1 && msr <= 0xc8) ||
+               (msr >= 0x309 && msr <= 0x30b) || (msr >= 0x38d && msr <= 0x391) || msr == 0x3f1 || msr == 0x600 ||
+               (msr >= 0xc0010000 && msr <= 0xc0010007) || (msr >= 0xc0010200 && msr <= 0xc001020b) ||
+               (msr >= 0xc0000300 && msr <= 0xc0000303);
+    }
+}
+
+/* KVM's structures that end in an array, with room for it. */
+union msr_list {
+    struct kvm_msr_list head;
+    uint8_t room[sizeof(struct kvm_msr_list) + MSR_LIST_MAX * sizeof(uint32_t)];
+};
+
+union msr_values {
+    struct kvm_msrs head;
+    uint8_t room[sizeof(struct kvm_msrs) + KVM_MSRS_MAX * sizeof(struct kvm_msr_entry)];
+};
+
+static int read_msr_list(struct kvm *kvm, struct failure *failure)
+{
+    union msr_list list = {.head.nmsrs = MSR_LIST_MAX};
+    if (ioctl(kvm->fd, KVM_GET_MSR_INDEX_LIST, &list) < 0)
+        return fail_errno(failure, errno, "KVM_GET_MSR_INDEX_LIST");
+    for (unsigned i = 0; i < list.head.nmsrs; i++) {
+        if (msr_left_out(list.head.indices[i]))
+            continue;
+        if (kvm->msr_count == KVM_MSRS_MAX)
+            return fail(failure, FAIL_UNSUPPORTED, "this kernel's KVM has more than %d MSRs to save", KVM_MSRS_MAX);
+        kvm->msrs[kvm->msr_count++] = list.head.indices[i];
+    }
+    return 0;
+}
+
+static int read_cpuid(struct kvm *kvm, struct failure *failure)
+{
+    kvm->cpuid = calloc(1, sizeof *kvm->cpuid + KVM_CPUID_MAX * sizeof(struct kvm_cpuid_entry2));
+    if (!kvm->cpuid)
+        return fail(failure, FAIL_NO_MEMORY, "out of memory for the CPUID table");
+    kvm->cpuid->nent = KVM_CPUID_MAX;
+    if (ioctl(kvm->fd, KVM_GET_SUPPORTED_CPUID, kvm->cpuid) < 0)
+        return fail_errno(failure, errno, "KVM_GET_SUPPORTED_CPUID");
+    return 0;
+}
+
+static struct kvm_cpuid_entry2 *find_leaf(const struct kvm *kvm, uint32_t function)
+{
+    for (uint32_t i = 0; i < kvm->cpuid->nent; i++)
+        if (kvm->cpuid->entries[i].function == function && kvm->cpuid->entries[i].index == 0)
+            return &kvm->cpuid->entries[i];
+    return NULL;
+}
+
+/* What KVM leaves to the VMM: to say that there is a hypervisor, and how fast the TSC is, which a guest cannot measure
+ * where there is no other clock, and not every processor says. */
+static void show_hypervisor(struct kvm *kvm)
+{
+    struct kvm_cpuid_entry2 *features = find_leaf(kvm, 1), *range = find_leaf(kvm, CPUID_HYPERVISOR);
+    struct kvm_cpuid_entry2 *timing = find_leaf(kvm, GUEST_CPUID_TIMING);
+    if (!features || !range)
+        return;
+    features->ecx |= CPUID_HYPERVISOR_BIT;
+    if (!kvm->tsc_khz || (!timing && kvm->cpuid->nent == KVM_CPUID_MAX))
+        return;
+    if (!timing)
+        timing = &kvm->cpuid->entries[kvm->cpuid->nent++];
+    *timing = (struct kvm_cpuid_entry2){.function = GUEST_CPUID_TIMING, .eax = kvm->tsc_khz};
+    if (range->eax < GUEST_CPUID_TIMING)
+        range->eax = GUEST_CPUID_TIMING;
+}
+
+/* An MSR may be listed and still not be readable on this CPU: leave those out once, here, and be strict ever after. */
+static int probe_vcpu(struct kvm *kvm, int vcpu)
+{
+    struct kvm_device_attr attr = {.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET};
+    kvm->has_tsc_offset = ioctl(vcpu, KVM_HAS_DEVICE_ATTR, &attr) == 0;
+    union msr_values one = {.head.nmsrs = 1};
+    unsigned kept = 0;
+    for (unsigned i = 0; i < kvm->msr_count; i++) {
+        one.head.entries[0] = (struct kvm_msr_entry){.index = kvm->msrs[i]};
+        int got = ioctl(vcpu, KVM_GET_MSRS, &one);
+        if (got < 0)
+            return -1;
+        if (got == 1 && ioctl(vcpu, KVM_SET_MSRS, &one) == 1) {
+            kvm->msrs[kept] = kvm->msrs[i];
+            kvm->msr_defaults[kept++] = one.head.entries[0].data;
+        }
+    }
+    int khz = ioctl(vcpu, KVM_GET_TSC_KHZ);
+    kvm->tsc_khz = khz > 0 ? (uint32_t)khz : 0;
+    kvm->msr_count = kept;
+    kvm->tsc_adjust = -1;
+    for (unsigned i = 0; i < kept; i++)
+        if (kvm->msrs[i] == MSR_IA32_TSC_ADJUST)
+            kvm->tsc_adjust = (int)i;
+    return 0;
+}
+
+static int probe(struct kvm *kvm, struct failure *failure)
+{
+    int vm = kvm_create_vm(kvm);
+    if (vm < 0)
+        return fail_errno(failure, errno, "KVM_CREATE_VM");
+    int vcpu = kvm_create_vcpu(kvm, vm, 0);
+    int result = vcpu < 0 ? -1 : probe_vcpu(kvm, vcpu);
+    if (result < 0)
+        fail_errno(failure, errno, "KVM_CREATE_VCPU");
+    if (vcpu >= 0)
+        close(vcpu);
+    close(vm);
+    if (result == 0)
+        show_hypervisor(kvm);
+    return result;
+}
+
+static int read_capabilities(struct kvm *kvm, struct failure *failure)
+{
+    kvm->api_version = ioctl(kvm->fd, KVM_GET_API_VERSION, 0);
+    if (kvm->api_version != KVM_API_VERSION)
+        return fail(failure, FAIL_UNSUPPORTED, "/dev/kvm: API version %d, want %d", kvm->api_version, KVM_API_VERSION);
+    static const struct {
+        int capability;
+        const char *name;
+    } needed[] = {
+        {KVM_CAP_USER_MEMORY, "user memory"},
+        {KVM_CAP_SYNC_MMU, "sync MMU"},
+        {KVM_CAP_IMMEDIATE_EXIT, "immediate exit"},
+        {KVM_CAP_EXT_CPUID, "CPUID"},
+        {KVM_CAP_MP_STATE, "MP state"},
+        {KVM_CAP_VCPU_EVENTS, "vCPU events"},
+        {KVM_CAP_XSAVE, "XSAVE"},
+        {KVM_CAP_ADJUST_CLOCK, "clock"},
+    };
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+        if (ioctl(kvm->fd, KVM_CHECK_EXTENSION, needed[i].capability) <= 0)
+            return fail(failure, FAIL_UNSUPPORTED, "/dev/kvm: this kernel's KVM lacks %s; use Linux 5.10 or newer",
+                        needed[i].name);
+    int run_size = ioctl(kvm->fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+    if (run_size < (int)sizeof(struct kvm_run))
+        return fail_errno(failure, errno, "KVM_GET_VCPU_MMAP_SIZE");
+    kvm->run_size = (size_t)run_size;
+    kvm->xsave_size = sizeof(struct kvm_xsave);
+    int xsave2 = ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
+    kvm->has_xsave2 = xsave2 > 0;
+    if (xsave2 > (int)kvm->xsave_size)
+        kvm->xsave_size = (size_t)xsave2;
+    kvm->has_xcrs = ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_XCRS) > 0;
+    kvm->has_debugregs = ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_DEBUGREGS) > 0;
+    int sync = ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_SYNC_REGS);
+    kvm->has_sync_regs = sync > 0 && ((unsigned)sync & SYNCED) == SYNCED;
+    return 0;
+}
+
+int kvm_open(struct kvm *kvm, struct failure *failure)
+{
+    *kvm = (struct kvm){.fd = open("/dev/kvm", O_RDWR | O_CLOEXEC)};
+    if (kvm->fd < 0) {
+        const char *remedy = errno == ENOENT   ? "; load the kernel module kvm_intel or kvm_amd"
+                             : errno == EACCES ? "; join the group that owns it"
+                                               : "";
+        char reason[128];
+        return fail(failure, FAIL_UNSUPPORTED, "cannot open /dev/kvm: %s%s", strerror_r(errno, reason, sizeof reason),
+                    remedy);
+    }
+    if (ioctl(kvm->fd, KVM_GET_API_VERSION, 0) < 0)
+        fail(failure, FAIL_UNSUPPORTED, "/dev/kvm is not KVM's device");
+    else if (read_capabilities(kvm, failure) == 0 && read_msr_list(kvm, failure) == 0 &&
+             read_cpuid(kvm, failure) == 0 && probe(kvm, failure) == 0)
+        return 0;
+    kvm_close(kvm);
+    return -1;
+}
+
+void kvm_close(struct kvm *kvm)
+{
+    free(kvm->cpuid);
+    close(kvm->fd);
+    *kvm = (struct kvm){.fd = -1};
+}
+
+/* Which MSRs there are depends on it. */
+int kvm_show_cpuid(struct kvm *kvm, const void *entries, unsigned count, struct failure *failure)
+{
+    kvm->cpuid->nent = count;
+    memcpy(kvm->cpuid->entries, entries, count * sizeof(struct kvm_cpuid_entry2));
+    kvm->msr_count = 0;
+    return read_msr_list(kvm, failure) < 0 || probe(kvm, failure) < 0 ? -1 : 0;
+}
+
+/* CPUID leaf 7, subleaf 0, EBX bit 0: SDM volume 2, CPUID. */
+bool kvm_has_fsgsbase(const struct kvm *kvm)
+{
+    const struct kvm_cpuid_entry2 *features = find_leaf(kvm, 7);
+    return features && features->ebx & 1;
+}
+
+int kvm_create_vm(const struct kvm *kvm)
+{
+    return ioctl(kvm->fd, KVM_CREATE_VM, 0);
+}
+
+int kvm_set_memory(int vm, uint64_t window, uint64_t size, bool log_dirty)
+{
+    struct kvm_userspace_memory_region slot = {
+        .flags = log_dirty ? KVM_MEM_LOG_DIRTY_PAGES : 0,
+        .memory_size = size,
+        .userspace_addr = window,
+    };
+    return ioctl(vm, KVM_SET_USER_MEMORY_REGION, &slot);
+}
+
+int kvm_get_dirty_log(int vm, uint64_t *bitmap)
+{
+    struct kvm_dirty_log log = {.dirty_bitmap = bitmap};
+    return ioctl(vm, KVM_GET_DIRTY_LOG, &log);
+}
+
+int kvm_get_clock(int vm, struct kvm_clock_data *clock)
+{
+    return ioctl(vm, KVM_GET_CLOCK, clock);
+}
+
+int kvm_set_clock(int vm, const struct kvm_clock_data *clock)
+{
+    /* The flags describe what KVM_GET_CLOCK returned; on the way in only the value counts. */
+    struct kvm_clock_data value = {.clock = clock->clock};
+    return ioctl(vm, KVM_SET_CLOCK, &value);
+}
+
+int kvm_create_vcpu(const struct kvm *kvm, int vm, unsigned index)
+{
+    int vcpu = ioctl(vm, KVM_CREATE_VCPU, (unsigned long)index);
+    if (vcpu < 0)
+        return -1;
+    /* CPUID first: KVM checks the long-mode bits of KVM_SET_SREGS against it. */
+    if (ioctl(vcpu, KVM_SET_CPUID2, kvm->cpuid) < 0) {
+        int error = errno;
+        close(vcpu);
+        errno = error;
+        return -1;
+    }
+    return vcpu;
+}
+
+struct kvm_run *kvm_map_run(const struct kvm *kvm, int vcpu)
+{
+    void *run = mmap(NULL, kvm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
+    return run == MAP_FAILED ? NULL : run;
+}
+
+void kvm_unmap_run(const struct kvm *kvm, struct kvm_run *run)
+{
+    munmap(run, kvm->run_size);
+}
+
+int kvm_run_vcpu(int vcpu)
+{
+    return ioctl(vcpu, KVM_RUN, 0);
+}
+
+int kvm_get_regs(int vcpu, struct kvm_regs *regs)
+{
+    return ioctl(vcpu, KVM_GET_REGS, regs);
+}
+
+int kvm_set_regs(int vcpu, const struct kvm_regs *regs)
+{
+    return ioctl(vcpu, KVM_SET_REGS, regs);
+}
+
+int kvm_get_sregs(int vcpu, struct kvm_sregs *sregs)
+{
+    return ioctl(vcpu, KVM_GET_SREGS, sregs);
+}
+
+int kvm_set_sregs(int vcpu, const struct kvm_sregs *sregs)
+{
+    return ioctl(vcpu, KVM_SET_SREGS, sregs);
+}
+
+/* Finds `name` among the vCPU's binary statistics and reads it; false where the kernel (before 5.14) has none. */
+static bool read_stat(int fd, const char *name, uint64_t *value)
+{
+    struct kvm_stats_header header;
+    if (pread(fd, &header, sizeof header, 0) != sizeof header || header.name_size > 256)
+        return false;
+    size_t size = sizeof(struct kvm_stats_desc) + header.name_size;
+    union {
+        struct kvm_stats_desc desc;
+        char bytes[sizeof(struct kvm_stats_desc) + 256];
+    } one;
+    for (uint32_t i = 0; i < header.num_desc; i++) {
+        if (pread(fd, &one, size, (off_t)(header.desc_offset + i * size)) != (ssize_t)size)
+            return false;
+        if (strncmp(one.bytes + sizeof(struct kvm_stats_desc), name, header.name_size) == 0)
+            return pread(fd, value, sizeof *value, (off_t)(header.data_offset + one.desc.offset)) == sizeof *value;
+    }
+    return false;
+}
+
+int kvm_open_stats(int vcpu)
+{
+    return ioctl(vcpu, KVM_GET_STATS_FD, NULL);
+}
+
+uint64_t kvm_page_faults(int stats)
+{
+    uint64_t faults = 0;
+    return stats >= 0 && read_stat(stats, "pf_fixed", &faults) ? faults : 0;
+}
+
+int vcpu_state_init(const struct kvm *kvm, struct vcpu_state *state)
+{
+    *state = (struct vcpu_state){.xsave = calloc(1, kvm->xsave_size)};
+    return state->xsave ? 0 : -1;
+}
+
+void vcpu_state_free(struct vcpu_state *state)
+{
+    free(state->xsave);
+    state->xsave = NULL;
+}
+
+static int get_msrs(const struct kvm *kvm, int vcpu, uint64_t *values)
+{
+    union msr_values buffer = {.head.nmsrs = kvm->msr_count};
+    for (unsigned i = 0; i < kvm->msr_count; i++)
+        buffer.head.entries[i] = (struct kvm_msr_entry){.index = kvm->msrs[i]};
+    if (ioctl(vcpu, KVM_GET_MSRS, &buffer) != (int)kvm->msr_count)
+        return -1;
+    for (unsigned i = 0; i < kvm->msr_count; i++)
+        values[i] = buffer.head.entries[i].data;
+    return 0;
+}
+
+static int set_msrs(const struct kvm *kvm, int vcpu, const uint64_t *values)
+{
+    union msr_values buffer = {.head.nmsrs = kvm->msr_count};
+    for (unsigned i = 0; i < kvm->msr_count; i++)
+        buffer.head.entries[i] = (struct kvm_msr_entry){.index = kvm->msrs[i], .data = values[i]};
+    return ioctl(vcpu, KVM_SET_MSRS, &buffer) == (int)kvm->msr_count ? 0 : -1;
+}
+
+/* The guest's TSC as an offset from the host's where the kernel can (5.16), else as the value at this moment. */
+static int get_tsc(const struct kvm *kvm, int vcpu, struct vcpu_state *state)
+{
+    if (kvm->has_tsc_offset) {
+        struct kvm_device_attr attr = {
+            .group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uintptr_t)&state->tsc_offset};
+        return ioctl(vcpu, KVM_GET_DEVICE_ATTR, &attr);
+    }
+    union msr_values tsc = {.head.nmsrs = 1};
+    tsc.head.entries[0] = (struct kvm_msr_entry){.index = MSR_IA32_TSC};
+    if (ioctl(vcpu, KVM_GET_MSRS, &tsc) != 1)
+        return -1;
+    state->tsc = tsc.head.entries[0].data;
+    return 0;
+}
+
+static int set_tsc(const struct kvm *kvm, int vcpu, const struct vcpu_state *state)
+{
+    if (kvm->has_tsc_offset) {
+        uint64_t offset = state->tsc_offset;
+        struct kvm_device_attr attr = {
+            .group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uintptr_t)&offset};
+        return ioctl(vcpu, KVM_SET_DEVICE_ATTR, &attr);
+    }
+    union msr_values tsc = {.head.nmsrs = 1};
+    tsc.head.entries[0] = (struct kvm_msr_entry){.index = MSR_IA32_TSC, .data = state->tsc};
+    return ioctl(vcpu, KVM_SET_MSRS, &tsc) == 1 ? 0 : -1;
+}
+
+uint64_t kvm_host_tsc(void)
+{
+    return __builtin_ia32_rdtsc();
+}
+
+uint64_t vcpu_state_tsc(const struct kvm *kvm, const struct vcpu_state *state, uint64_t host_tsc)
+{
+    return kvm->has_tsc_offset ? host_tsc + state->tsc_offset : state->tsc;
+}
+
+void vcpu_state_set_tsc(const struct kvm *kvm, struct vcpu_state *state, uint64_t tsc, uint64_t host_tsc)
+{
+    if (kvm->has_tsc_offset)
+        state->tsc_offset = tsc - host_tsc;
+    else
+        state->tsc = tsc;
+}
+
+#define STEP(call, what)                                                                                               \
+    do {                                                                                                               \
+        if ((call) < 0)                                                                                                \
+            return fail_errno(failure, errno, "vCPU state: " what);                                                    \
+    } while (0)
+
+/* Has KVM take now what vcpu_state_return() left for the next KVM_RUN. Events last, as always. */
+static int settle(int vcpu, struct kvm_run *run, struct failure *failure)
+{
+    if (!run->kvm_dirty_regs)
+        return 0;
+    STEP(kvm_set_regs(vcpu, &run->s.regs.regs), "KVM_SET_REGS");
+    STEP(kvm_set_sregs(vcpu, &run->s.regs.sregs), "KVM_SET_SREGS");
+    STEP(ioctl(vcpu, KVM_SET_VCPU_EVENTS, &run->s.regs.events), "KVM_SET_VCPU_EVENTS");
+    run->kvm_dirty_regs = 0;
+    return 0;
+}
+
+/* mp_state first: reading it may complete a pending INIT or SIPI and so change what follows. Events last: every other
+ * ioctl may still turn a pending exception into an injected one. */
+int vcpu_state_save(const struct kvm *kvm, int vcpu, struct kvm_run *run, struct vcpu_state *state,
+                    struct failure *failure)
+{
+    if (settle(vcpu, run, failure) < 0)
+        return -1;
+    STEP(ioctl(vcpu, KVM_GET_MP_STATE, &state->mp_state), "KVM_GET_MP_STATE");
+    STEP(kvm_get_regs(vcpu, &state->regs), "KVM_GET_REGS");
+    STEP(kvm_get_sregs(vcpu, &state->sregs), "KVM_GET_SREGS");
+    STEP(ioctl(vcpu, kvm->has_xsave2 ? KVM_GET_XSAVE2 : KVM_GET_XSAVE, state->xsave), "KVM_GET_XSAVE");
+    if (kvm->has_xcrs)
+        STEP(ioctl(vcpu, KVM_GET_XCRS, &state->xcrs), "KVM_GET_XCRS");
+    if (kvm->has_debugregs)
+        STEP(ioctl(vcpu, KVM_GET_DEBUGREGS, &state->debugregs), "KVM_GET_DEBUGREGS");
+    STEP(get_tsc(kvm, vcpu, state), "TSC");
+    STEP(get_msrs(kvm, vcpu, state->msrs), "KVM_GET_MSRS");
+    STEP(ioctl(vcpu, KVM_GET_VCPU_EVENTS, &state->events), "KVM_GET_VCPU_EVENTS");
+    return 0;
+}
+
+/* What neither registers nor MSRs are. */
+static int restore_units(const struct kvm *kvm, int vcpu, const struct vcpu_state *state, struct failure *failure)
+{
+    STEP(ioctl(vcpu, KVM_SET_XSAVE, state->xsave), "KVM_SET_XSAVE");
+    if (kvm->has_xcrs)
+        STEP(ioctl(vcpu, KVM_SET_XCRS, &state->xcrs), "KVM_SET_XCRS");
+    if (kvm->has_debugregs)
+        STEP(ioctl(vcpu, KVM_SET_DEBUGREGS, &state->debugregs), "KVM_SET_DEBUGREGS");
+    return 0;
+}
+
+#define SET_MSRS "KVM_SET_MSRS (a short count: an MSR was refused)"
+
+/* CPUID has been set when the vCPU was made. The TSC goes before the MSRs, of which some are relative to it; events go
+ * last, because setting registers clears what is pending. */
+int vcpu_state_restore(const struct kvm *kvm, int vcpu, struct kvm_run *run, const struct vcpu_state *state,
+                       struct failure *failure)
+{
+    run->kvm_dirty_regs = 0;
+    STEP(ioctl(vcpu, KVM_SET_MP_STATE, &state->mp_state), "KVM_SET_MP_STATE");
+    STEP(kvm_set_regs(vcpu, &state->regs), "KVM_SET_REGS");
+    STEP(kvm_set_sregs(vcpu, &state->sregs), "KVM_SET_SREGS");
+    if (restore_units(kvm, vcpu, state, failure) < 0)
+        return -1;
+    STEP(set_tsc(kvm, vcpu, state), "TSC");
+    STEP(set_msrs(kvm, vcpu, state->msrs), SET_MSRS);
+    STEP(ioctl(vcpu, KVM_SET_VCPU_EVENTS, &state->events), "KVM_SET_VCPU_EVENTS");
+    return 0;
+}
+
+/* A guest that sets its TSC changes IA32_TSC_ADJUST by as much, so one look at the MSRs tells of both. */
+static int return_msrs(const struct kvm *kvm, int vcpu, const struct vcpu_state *state, struct failure *failure)
+{
+    uint64_t now[KVM_MSRS_MAX];
+    STEP(get_msrs(kvm, vcpu, now), "KVM_GET_MSRS");
+    int adjust = kvm->tsc_adjust;
+    if (adjust < 0 || now[adjust] != state->msrs[adjust])
+        STEP(set_tsc(kvm, vcpu, state), "TSC");
+    if (memcmp(now, state->msrs, kvm->msr_count * sizeof now[0]) != 0)
+        STEP(set_msrs(kvm, vcpu, state->msrs), SET_MSRS);
+    return 0;
+}
+
+/* Without a local APIC in the kernel mp_state never changes: a HLT ends in an exit. */
+int vcpu_state_return(const struct kvm *kvm, int vcpu, struct kvm_run *run, const struct vcpu_state *state,
+                      struct failure *failure)
+{
+    if (restore_units(kvm, vcpu, state, failure) < 0 || return_msrs(kvm, vcpu, state, failure) < 0)
+        return -1;
+    run->s.regs.regs = state->regs;
+    run->s.regs.sregs = state->sregs;
+    run->s.regs.events = state->events;
+    run->kvm_dirty_regs = SYNCED;
+    return kvm->has_sync_regs ? 0 : settle(vcpu, run, failure);
+}

@@ -1,0 +1,90 @@
+/*
+ * A KVM VM with its vCPUs, their threads, and the memslot over a window: everything of a machine that takes long to
+ * make and holds no guest yet. The pool keeps ready ones; a machine takes one, maps its memory into the window,
+ * restores its vCPU states and starts it.
+ *
+ * A vCPU thread is stopped or running. vm_start() and vm_stop() are called by the event-loop thread and may be called
+ * in any state; between vm_stop() and vm_start() no vCPU thread touches the guest, the vCPUs or anything of the
+ * machine.
+ */
+#ifndef VMM_KVM_VM_H
+#define VMM_KVM_VM_H
+
+#include "vmm/base/background.h"
+#include "vmm/kvm/kvm.h"
+#include "vmm/options.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct machine;
+struct windows;
+
+struct vcpu {
+    struct vm *vm;
+    unsigned index;
+    int fd;
+    int stats; /* see kvm_open_stats() */
+    struct kvm_run *run;
+    pthread_t thread;
+    /* Under vm->lock: */
+    bool running; /* its thread is in the guest, or handles an exit */
+    bool start;   /* asks the thread to run */
+    /* The vCPU thread's while running, else the event-loop thread's: */
+    bool halted;                 /* HLT for good */
+    bool ended;                  /* has reported the guest's end */
+    bool waiting;                /* has asked for a fork */
+    bool incomplete;             /* the I/O of the last exit takes effect at the next entry */
+    _Atomic uint64_t entered_ns; /* CLOCK_MONOTONIC of the first entry since vm_start(); by the vCPU thread */
+};
+
+struct vm {
+    const struct kvm *kvm;
+    struct windows *windows;
+    int fd;
+    uint64_t window;
+    uint64_t memory; /* bytes */
+    unsigned cpus;
+    struct vcpu vcpus[OPTIONS_CPUS_MAX];
+    struct machine *machine; /* whose guest runs here; NULL in the pool */
+    pthread_mutex_t lock;
+    pthread_cond_t started, stopped;
+    atomic_bool go;   /* vCPUs may run */
+    bool end;         /* under lock: the threads leave */
+    unsigned running; /* under lock: vCPUs whose `running` is set */
+};
+
+struct vm_config {
+    const struct kvm *kvm;
+    struct windows *windows;
+    uint64_t memory;
+    unsigned cpus;
+};
+
+/* Makes one, without a machine and stopped. NULL with *failure. May be called from any thread. */
+struct vm *vm_new(const struct vm_config *config, bool log_dirty, struct failure *failure);
+
+/* Stops, joins the threads, closes and unmaps everything. Takes milliseconds. Any thread, but only one. */
+void vm_free(struct vm *vm);
+
+/* The same by a job in the background. */
+void vm_free_later(struct background *background, struct vm *vm);
+
+/* Once per process, before any vm_new(): the signal that takes vCPUs out of the guest. */
+void vm_init_signal(void);
+
+/* Lets run every vCPU that is not halted, ended or waiting. */
+void vm_start(struct vm *vm);
+
+/* Takes every vCPU out of the guest, completes its I/O, and returns when all have stopped. */
+void vm_stop(struct vm *vm);
+
+/* Waits until every vCPU that vm_start() let run at `since` or later has entered the guest (or stopped again); returns
+ * the time of the last entry, or 0 where none runs. */
+uint64_t vm_wait_entered(struct vm *vm, uint64_t since);
+
+/* What a vCPU thread does with an exit; exits.c defines them. Both return false where the vCPU must stop. */
+bool exits_handle(struct vcpu *vcpu);
+bool exits_error(struct vcpu *vcpu, int error);
+
+#endif

@@ -1,0 +1,254 @@
+/*
+ * Exits: what a vCPU thread does when the guest leaves guest mode: port I/O, unknown addresses, HLT, crashes. Runs on
+ * vCPU threads; what concerns the whole guest is reported to the event loop.
+ */
+#include "vmm/boot/boot.h"
+#include "vmm/base/log.h"
+#include "vmm/machine/machine.h"
+
+#include <cleave/guest_abi.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define PORTS 65536
+
+static void count(_Atomic uint64_t *counter)
+{
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+static void format_registers(const struct vcpu *vcpu, const struct kvm_regs *r, const struct kvm_sregs *s, uint64_t cs,
+                             char *text, size_t room)
+{
+    snprintf(text, room,
+             "vCPU %u: rip %016llx  rflags %08llx  cs %04" PRIx64 " (CPL %u)\n"
+             "rax %016llx  rbx %016llx  rcx %016llx  rdx %016llx\n"
+             "rsi %016llx  rdi %016llx  rbp %016llx  rsp %016llx\n"
+             "r8  %016llx  r9  %016llx  r10 %016llx  r11 %016llx\n"
+             "r12 %016llx  r13 %016llx  r14 %016llx  r15 %016llx\n"
+             "cr0 %016llx  cr2 %016llx  cr3 %016llx  cr4 %016llx  efer %llx",
+             vcpu->index, r->rip, r->rflags, cs, (unsigned)(cs & 3), r->rax, r->rbx, r->rcx, r->rdx, r->rsi, r->rdi,
+             r->rbp, r->rsp, r->r8, r->r9, r->r10, r->r11, r->r12, r->r13, r->r14, r->r15, s->cr0, s->cr2, s->cr3,
+             s->cr4, s->efer);
+}
+
+/* Both of these are always false, so that the vCPU stops. */
+static bool crash_with(struct vcpu *vcpu, const char *reason, const char *registers)
+{
+    machine_report_end(vcpu->vm->machine, END_CRASH, 0, reason, registers);
+    vcpu->ended = true;
+    return false;
+}
+
+static bool crash(struct vcpu *vcpu, const char *reason)
+{
+    struct kvm_regs regs;
+    struct kvm_sregs sregs;
+    if (kvm_get_regs(vcpu->fd, &regs) < 0 || kvm_get_sregs(vcpu->fd, &sregs) < 0)
+        return crash_with(vcpu, reason, "its registers cannot be read");
+    char registers[MACHINE_REGISTERS];
+    format_registers(vcpu, &regs, &sregs, sregs.cs.selector, registers, sizeof registers);
+    return crash_with(vcpu, reason, registers);
+}
+
+/* The registers are those of the instruction that failed, not of the boot IDT's stub that reported it. */
+static bool crash_by_exception(struct vcpu *vcpu, struct kvm_regs *regs, const struct kvm_sregs *sregs,
+                               const struct boot_exception *e)
+{
+    char error_code[40] = "", reason[MACHINE_REASON], registers[MACHINE_REGISTERS];
+    if (e->has_error_code)
+        snprintf(error_code, sizeof error_code, ", error code %#" PRIx64, e->error_code);
+    snprintf(reason, sizeof reason, "unhandled exception %u (%s)%s, at rip %#" PRIx64 ", cr2 %#llx", e->vector,
+             boot_exception_name(e->vector), error_code, e->rip, sregs->cr2);
+    regs->rip = e->rip;
+    regs->rsp = e->rsp;
+    regs->rflags = e->rflags;
+    format_registers(vcpu, regs, sregs, e->cs, registers, sizeof registers);
+    return crash_with(vcpu, reason, registers);
+}
+
+static bool ask_for_fork(struct vcpu *vcpu, uint32_t children)
+{
+    struct machine *machine = vcpu->vm->machine;
+    if (children == 0 || children > HOST_FORK_MAX) {
+        machine->fork_result = FORK_REFUSED;
+        return true;
+    }
+    vcpu->waiting = true;
+    machine_report_fork(machine, vcpu->index, children);
+    return false;
+}
+
+static void log_unknown_port(struct machine *machine, unsigned port)
+{
+    static _Atomic uint8_t seen[PORTS / 8]; /* of the process: a port is worth one line, however many guests use it */
+    uint8_t bit = (uint8_t)(1u << (port & 7));
+    count(&machine->counters.unknown_port_accesses);
+    if (!(atomic_fetch_or_explicit(&seen[port >> 3], bit, memory_order_relaxed) & bit))
+        log_info("guest %" PRIu64 " uses port %#x, where there is no device: reads all ones", machine->id, port);
+}
+
+/* One element of an `out`. False: the vCPU must stop. */
+static bool port_out(struct vcpu *vcpu, unsigned port, uint32_t value)
+{
+    struct machine *machine = vcpu->vm->machine;
+    uint8_t byte = (uint8_t)value;
+    bool printed = port == PORT_CONSOLE;
+    switch (port) {
+    case PORT_CONSOLE:
+        break;
+    case PORT_UART ... PORT_UART + 7:
+        pthread_mutex_lock(&machine->report.lock);
+        printed = uart_write(&machine->uart, port - PORT_UART, (uint8_t)value, &byte);
+        pthread_mutex_unlock(&machine->report.lock);
+        break;
+    case PORT_EXIT:
+        machine_report_end(machine, END_EXIT, value, NULL, NULL);
+        vcpu->ended = true;
+        return false;
+    case PORT_FORK:
+        return ask_for_fork(vcpu, value);
+    case PORT_MARK:
+        machine_report_mark(machine, value);
+        break;
+    default:
+        log_unknown_port(machine, port);
+    }
+    if (printed)
+        console_put(&machine->console, &byte, 1, &vcpu->vm->go);
+    return true;
+}
+
+static uint32_t port_in(struct vcpu *vcpu, unsigned port)
+{
+    struct machine *machine = vcpu->vm->machine;
+    uint32_t value = UINT32_MAX;
+    switch (port) {
+    case PORT_UART ... PORT_UART + 7:
+        pthread_mutex_lock(&machine->report.lock);
+        value = UINT32_C(0xffffff00) | uart_read(&machine->uart, port - PORT_UART);
+        pthread_mutex_unlock(&machine->report.lock);
+        return value;
+    case PORT_FORK:
+        return machine->fork_result;
+    default:
+        log_unknown_port(machine, port);
+        return value;
+    }
+}
+
+static bool handle_io(struct vcpu *vcpu)
+{
+    struct kvm_run *run = vcpu->run;
+    uint8_t *data = (uint8_t *)run + run->io.data_offset;
+    bool go_on = true;
+    count(&vcpu->vm->machine->counters.exits_io);
+    vcpu->incomplete = true;
+    for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size) {
+        uint32_t value = 0;
+        if (run->io.direction == KVM_EXIT_IO_OUT) {
+            memcpy(&value, data, run->io.size);
+            go_on &= port_out(vcpu, run->io.port, value);
+        } else {
+            value = port_in(vcpu, run->io.port);
+            memcpy(data, &value, run->io.size);
+        }
+    }
+    return go_on;
+}
+
+static bool handle_mmio(struct vcpu *vcpu)
+{
+    struct kvm_run *run = vcpu->run;
+    struct machine *machine = vcpu->vm->machine;
+    count(&machine->counters.exits_mmio);
+    if (run->mmio.phys_addr < vcpu->vm->memory) { /* how a KVM that interprets the guest says EFAULT */
+        char reason[MACHINE_REASON];
+        snprintf(reason, sizeof reason, "guest memory at %#llx could not be reached", run->mmio.phys_addr);
+        return crash(vcpu, reason);
+    }
+    vcpu->incomplete = true;
+    if (!run->mmio.is_write)
+        memset(run->mmio.data, 0xff, sizeof run->mmio.data);
+    if (atomic_fetch_add(&machine->counters.unknown_mmio_accesses, 1) == 0)
+        log_info("guest %" PRIu64 " uses GPA %#llx, where there is neither RAM nor a device: reads all ones",
+                 machine->id, run->mmio.phys_addr);
+    return true;
+}
+
+static bool read_guest(void *context, uint64_t gpa, void *to, size_t length)
+{
+    return machine_read(context, gpa, to, length, NULL) == 0;
+}
+
+/* HLT is either the end of the boot IDT's report of an unhandled exception, or this vCPU stops for good. */
+static bool handle_hlt(struct vcpu *vcpu)
+{
+    struct machine *machine = vcpu->vm->machine;
+    count(&machine->counters.exits_hlt);
+    struct kvm_regs regs;
+    struct kvm_sregs sregs;
+    if (kvm_get_regs(vcpu->fd, &regs) < 0 || kvm_get_sregs(vcpu->fd, &sregs) < 0)
+        return crash(vcpu, "its registers cannot be read after HLT");
+    struct boot_exception e;
+    if (boot_decode_exception(regs.rip, regs.rsp, read_guest, machine, &e))
+        return crash_by_exception(vcpu, &regs, &sregs, &e);
+    vcpu->halted = true;
+    machine_report_halt(machine);
+    return false;
+}
+
+static bool handle_internal_error(struct vcpu *vcpu)
+{
+    char reason[MACHINE_REASON];
+    uint32_t suberror = vcpu->run->internal.suberror;
+    snprintf(reason, sizeof reason, "KVM internal error %u%s", suberror,
+             suberror == KVM_INTERNAL_ERROR_EMULATION ? " (an instruction that KVM cannot emulate)" : "");
+    return crash(vcpu, reason);
+}
+
+bool exits_handle(struct vcpu *vcpu)
+{
+    struct kvm_run *run = vcpu->run;
+    vcpu->incomplete = false;
+    switch (run->exit_reason) {
+    case KVM_EXIT_IO:
+        return handle_io(vcpu);
+    case KVM_EXIT_MMIO:
+        return handle_mmio(vcpu);
+    case KVM_EXIT_HLT:
+        return handle_hlt(vcpu);
+    default:
+        break;
+    }
+    count(&vcpu->vm->machine->counters.exits_other);
+    char reason[MACHINE_REASON];
+    switch (run->exit_reason) {
+    case KVM_EXIT_SHUTDOWN:
+        return crash(vcpu, "triple fault (some KVMs reset the registers first)");
+    case KVM_EXIT_INTERNAL_ERROR:
+        return handle_internal_error(vcpu);
+    case KVM_EXIT_FAIL_ENTRY:
+        snprintf(reason, sizeof reason, "the processor refused to enter the guest, hardware reason %#llx",
+                 run->fail_entry.hardware_entry_failure_reason);
+        return crash(vcpu, reason);
+    default:
+        snprintf(reason, sizeof reason, "KVM exit %u, for which this machine has no device", run->exit_reason);
+        return crash(vcpu, reason);
+    }
+}
+
+bool exits_error(struct vcpu *vcpu, int error)
+{
+    char reason[MACHINE_REASON];
+    if (error == EFAULT)
+        snprintf(reason, sizeof reason,
+                 "KVM_RUN: guest memory could not be reached (EFAULT): the host is out of memory, "
+                 "or the guest touched what is not RAM");
+    else
+        snprintf(reason, sizeof reason, "KVM_RUN: %s", strerrordesc_np(error));
+    return crash(vcpu, reason);
+}
