@@ -178,8 +178,8 @@ $(BENCH_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(EPT_LIB)
 	@mkdir -p $(@D)
 	$(call show,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(call pkg,--libs,liburcu-qsbr)
-# This one answers in the host's place.
-$(BUILD)/tests/unit/control_answers: LDFLAGS += -Wl,--wrap=host_snapshot,--wrap=host_quit
+# This one answers in the family's place.
+$(BUILD)/tests/unit/control_answers: LDFLAGS += -Wl,--wrap=cleave_guest_save
 
 # The library with nothing but the compiler around it, by two compilers at two levels: each is linked whole into a guest
 # of tests/freestanding, which tests/kvm/freestanding.c runs. Only what the compiler calls by itself comes from guest/lib.

@@ -1,9 +1,12 @@
 /* vmm: launches a guest and serves its control socket until the last guest has ended. See vmm(1). */
-#include "vmm/control/control.h"
-#include "vmm/family/family.h"
 #include "vmm/base/log.h"
+#include "vmm/control/control.h"
+#include "vmm/crash_text.h"
 #include "vmm/options.h"
 
+#include <cleave/cleave.h>
+
+#include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
@@ -11,38 +14,113 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#define EXIT_QUIT    124
 #define EXIT_REFUSED 125
+#define EXIT_CRASHED 126
+
+#define LOOK_MS 50 /* how often guests' overlays are looked at, where they are limited */
 
 struct vmm {
+    const struct options *options;
     uv_loop_t loop;
     uv_signal_t interrupt, terminate;
-    struct host *host;
+    uv_poll_t work; /* the family has something to dispatch */
+    uv_timer_t look;
+    struct cleave_family *family;
     struct control *control; /* NULL without --control */
+    int console;             /* open for --console file:PATH, else -1 */
+    int status;
+    bool failed; /* the guest of the command line could not be made: failure says why */
+    bool done;   /* nothing is left to wait for but what is being saved and read */
+    struct cleave_failure failure;
 };
+
+/* One that has been made and not been closed yet. */
+static void close_handle(void *handle)
+{
+    if (((uv_handle_t *)handle)->type != UV_UNKNOWN_HANDLE && !uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+/* Nobody waits for guests any more. What is being saved or read, which has been cancelled, is still waited for. */
+static void close_work(struct vmm *vmm)
+{
+    if (vmm->done && !cleave_family_is_busy(vmm->family))
+        close_handle(&vmm->work);
+}
+
+/* Closing these and the control socket, which first tells its clients, leaves the loop without work: it returns. */
+static void finish(struct vmm *vmm)
+{
+    if (vmm->done)
+        return;
+    vmm->done = true;
+    close_handle(&vmm->interrupt);
+    close_handle(&vmm->terminate);
+    close_handle(&vmm->look);
+    control_close(vmm->control);
+    close_work(vmm);
+}
+
+static void on_idle(void *context)
+{
+    struct vmm *vmm = context;
+    if (!vmm->options->linger || vmm->failed)
+        finish(vmm);
+}
+
+static void quit(void *context)
+{
+    struct vmm *vmm = context;
+    cleave_family_end(vmm->family);
+    vmm->status = EXIT_QUIT;
+    finish(vmm);
+}
 
 /* SIGINT and SIGTERM end the VMM as `quit` does, with nothing left behind. */
 static void on_signal(uv_signal_t *handle, int number)
 {
-    struct vmm *vmm = handle->data;
     log_info("signal %d: ending every guest", number);
-    host_quit(vmm->host);
+    quit(handle->data);
 }
 
-/* Closing these and the control socket, which first tells its clients, leaves the loop without work: it returns. */
-static void on_done(void *context)
+static void on_work(uv_poll_t *handle, int status, int events)
+{
+    (void)status, (void)events;
+    struct vmm *vmm = handle->data;
+    cleave_family_dispatch(vmm->family);
+    close_work(vmm);
+}
+
+static void on_look(uv_timer_t *timer)
+{
+    struct vmm *vmm = timer->data;
+    cleave_family_look(vmm->family);
+}
+
+/* The process's exit status follows the root; a root that was killed did not end by itself. */
+static int status_of(const struct cleave_event *event)
+{
+    switch (event->end) {
+    case CLEAVE_END_EXIT:
+        return (int)(event->exit_code & 0xff);
+    case CLEAVE_END_CRASH:
+        return EXIT_CRASHED;
+    default:
+        return EXIT_QUIT;
+    }
+}
+
+static void on_event(void *context, const struct cleave_event *event)
 {
     struct vmm *vmm = context;
-    uv_close((uv_handle_t *)&vmm->interrupt, NULL);
-    uv_close((uv_handle_t *)&vmm->terminate, NULL);
+    bool ended = event->kind == CLEAVE_EVENT_EXITED || event->kind == CLEAVE_EVENT_CRASHED;
+    if (ended && event->guest == 0)
+        vmm->status = status_of(event);
+    if (event->kind == CLEAVE_EVENT_CRASHED)
+        crash_print(event->guest, event->crash);
     if (vmm->control)
-        control_close(vmm->control);
-}
-
-static void watch_signal(struct vmm *vmm, uv_signal_t *handle, int number)
-{
-    uv_signal_init(&vmm->loop, handle);
-    handle->data = vmm;
-    uv_signal_start(handle, on_signal, number);
+        control_event(vmm->control, event);
 }
 
 /* Every guest, layer and client needs descriptors; the soft limit is low for the sake of select(2), not used here. */
@@ -73,23 +151,123 @@ static void give_large_memory_back(void)
     mallopt(M_MMAP_THRESHOLD, 256 << 10);
 }
 
-static int run(struct vmm *vmm, const struct options *options, struct failure *failure)
+static int fail_uv(struct vmm *vmm, int error, const char *what)
 {
-    vmm->host = host_new(&vmm->loop, options, failure);
-    if (!vmm->host)
+    return fail_errno(&vmm->failure, -error, "%s", what);
+}
+
+static int watch_signal(struct vmm *vmm, uv_signal_t *handle, int number)
+{
+    int error = uv_signal_init(&vmm->loop, handle);
+    handle->data = vmm;
+    if (error == 0)
+        error = uv_signal_start(handle, on_signal, number);
+    return error < 0 ? fail_uv(vmm, error, "cannot wait for signals") : 0;
+}
+
+static int watch_family(struct vmm *vmm)
+{
+    int error = uv_poll_init(&vmm->loop, &vmm->work, cleave_family_descriptor(vmm->family));
+    vmm->work.data = vmm;
+    if (error == 0)
+        error = uv_poll_start(&vmm->work, UV_READABLE, on_work);
+    if (error == 0)
+        error = uv_timer_init(&vmm->loop, &vmm->look);
+    vmm->look.data = vmm;
+    if (error == 0 && vmm->options->limit_overlay)
+        error = uv_timer_start(&vmm->look, on_look, LOOK_MS, LOOK_MS);
+    return error < 0 ? fail_uv(vmm, error, "cannot wait for guests") : 0;
+}
+
+static int open_console(struct vmm *vmm, struct cleave_config *config)
+{
+    const struct options *options = vmm->options;
+    if (options->console == CONSOLE_STDIO)
+        config->console = STDOUT_FILENO;
+    if (options->console != CONSOLE_FILE)
+        return 0;
+    config->console = vmm->console = open(options->console_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    return vmm->console < 0 ? fail_errno(&vmm->failure, errno, "--console file:%s", options->console_path) : 0;
+}
+
+static int make_family(struct vmm *vmm)
+{
+    const struct options *options = vmm->options;
+    struct cleave_config config = {
+        .memory = options->memory,
+        .cpus = options->cpus,
+        .snapshot = options->restore,
+        .limit_guests = options->limit_guests,
+        .limit_overlay = options->limit_overlay,
+        .ready_vms = options->control != NULL,
+    };
+    if (open_console(vmm, &config) < 0)
         return -1;
-    watch_signal(vmm, &vmm->interrupt, SIGINT);
-    watch_signal(vmm, &vmm->terminate, SIGTERM);
-    host_on_done(vmm->host, on_done, vmm);
-    if (options->control) {
-        vmm->control = control_listen(&vmm->loop, vmm->host, options->control, failure);
-        if (!vmm->control)
-            return -1;
-    }
-    if (host_launch(vmm->host, failure) < 0)
+    vmm->family = cleave_family_new(&config, &vmm->failure);
+    if (!vmm->family)
         return -1;
-    uv_run(&vmm->loop, UV_RUN_DEFAULT);
+    cleave_family_on_event(vmm->family, on_event, vmm);
+    cleave_family_on_idle(vmm->family, on_idle, vmm);
     return 0;
+}
+
+static void on_restored(void *context, const struct cleave_restore_report *report, const struct cleave_failure *failure)
+{
+    struct vmm *vmm = context;
+    vmm->failed = !report;
+    if (failure)
+        vmm->failure = *failure;
+}
+
+/* The guest of the command line. */
+static int make_guest(struct vmm *vmm)
+{
+    const struct options *options = vmm->options;
+    uint64_t guest;
+    if (options->restore) {
+        const struct cleave_restore_request request = {options->restore, options->paused, options->restore_eager};
+        return cleave_guest_restore(vmm->family, &request, on_restored, vmm, &vmm->failure);
+    }
+    const struct cleave_launch launch = {options->guest, options->args, options->cpl, options->paused};
+    return cleave_guest_launch(vmm->family, &launch, &guest, &vmm->failure);
+}
+
+static int listen_to_clients(struct vmm *vmm)
+{
+    const char *path = vmm->options->control;
+    if (!path)
+        return 0;
+    vmm->control = control_listen(&vmm->loop, vmm->family, path, quit, vmm, &vmm->failure);
+    return vmm->control ? 0 : -1;
+}
+
+/* Runs until all is over. False: vmm->failure says why not. */
+static bool run(struct vmm *vmm)
+{
+    if (make_family(vmm) < 0)
+        return false;
+    bool begun = watch_family(vmm) == 0 && watch_signal(vmm, &vmm->interrupt, SIGINT) == 0 &&
+                 watch_signal(vmm, &vmm->terminate, SIGTERM) == 0 && listen_to_clients(vmm) == 0 &&
+                 make_guest(vmm) == 0;
+    if (begun)
+        uv_run(&vmm->loop, UV_RUN_DEFAULT);
+    return begun && !vmm->failed;
+}
+
+/* Whatever there is by now. */
+static void take_down(struct vmm *vmm)
+{
+    if (vmm->family) {
+        cleave_family_on_event(vmm->family, NULL, NULL);
+        cleave_family_on_idle(vmm->family, NULL, NULL);
+    }
+    if (vmm->family)
+        finish(vmm);
+    close_handle(&vmm->work);
+    uv_run(&vmm->loop, UV_RUN_DEFAULT);
+    cleave_family_free(vmm->family);
+    if (vmm->console >= 0)
+        close(vmm->console);
 }
 
 int main(int argc, char **argv)
@@ -103,20 +281,18 @@ int main(int argc, char **argv)
     raise_file_limit();
     give_large_memory_back();
 
-    struct vmm vmm = {0};
-    struct failure failure;
-    int status = EXIT_REFUSED;
-    uv_loop_init(&vmm.loop);
-    if (run(&vmm, &options, &failure) == 0) {
-        status = host_exit_status(vmm.host);
-    } else {
-        log_error("%s", failure.text);
-        if (vmm.host)
-            on_done(&vmm);
+    struct vmm vmm = {.options = &options, .console = -1};
+    int error = uv_loop_init(&vmm.loop);
+    if (error < 0) {
+        log_error("cannot make an event loop: %s", uv_strerror(error));
+        return EXIT_REFUSED;
     }
-    if (vmm.host)
-        host_free(vmm.host);
-    uv_run(&vmm.loop, UV_RUN_DEFAULT);
+    if (!run(&vmm)) {
+        log_error("%s", vmm.failure.text);
+        vmm.status = EXIT_REFUSED;
+    }
+    int status = vmm.status;
+    take_down(&vmm);
     uv_loop_close(&vmm.loop);
     free(options.args);
     return status;

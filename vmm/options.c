@@ -3,6 +3,8 @@
 
 #include "vmm/base/size.h"
 
+#include <cleave/cleave.h>
+
 #include <argp.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -78,7 +80,7 @@ static uint64_t parse_memory(const char *text)
     uint64_t bytes;
     if (!size_parse(text, &bytes))
         refuse("--memory %s: want a number with suffix K, M or G, as in 256M", text);
-    if (bytes < OPTIONS_MEMORY_MIN || bytes > OPTIONS_MEMORY_MAX)
+    if (bytes < CLEAVE_MEMORY_MIN || bytes > CLEAVE_MEMORY_MAX)
         refuse("--memory %s: out of range; want 4M to 64G", text);
     if (bytes % 4096)
         refuse("--memory %s: not a multiple of 4K", text);
@@ -140,7 +142,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_CPUS:
         line->machine_option = "--cpus";
-        options->cpus = (unsigned)parse_number("--cpus", arg, 1, OPTIONS_CPUS_MAX);
+        options->cpus = (unsigned)parse_number("--cpus", arg, 1, CLEAVE_CPUS_MAX);
         return 0;
     case KEY_CONTROL:
         if (!*arg)

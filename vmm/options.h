@@ -28,10 +28,6 @@ struct options {
     enum log_level log;
 };
 
-#define OPTIONS_MEMORY_MIN (UINT64_C(4) << 20)
-#define OPTIONS_MEMORY_MAX (UINT64_C(64) << 30)
-#define OPTIONS_CPUS_MAX   8
-
 /* Parses argv. On any bad input it prints one clear line on stderr and exits with 125; --help and --version exit with
  * 0. */
 void options_parse(struct options *options, int argc, char **argv);

@@ -13,7 +13,7 @@ struct image {
 };
 
 static struct boot_entry entry;
-static struct failure failure;
+static struct cleave_failure failure;
 
 static struct image good_image(void)
 {

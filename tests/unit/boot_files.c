@@ -7,7 +7,7 @@
 #define NOBODY 65534
 
 static struct boot_entry entry;
-static struct failure failure;
+static struct cleave_failure failure;
 
 START_TEST(flat_binary_is_loaded_and_entered_at_the_load_address)
 {
@@ -119,7 +119,7 @@ START_TEST(bzimage_is_unsupported_for_now)
     image[0x1ff] = 0xaa;
     memcpy(image + 0x202, "HdrS", 4);
     ck_assert_int_eq(load_bytes(&ram, image, sizeof image, &entry, &failure), -1);
-    ck_assert_int_eq(failure.class, FAIL_UNSUPPORTED);
+    ck_assert_int_eq(failure.kind, CLEAVE_UNSUPPORTED);
     assert_says(&failure, "bzImage");
 
     /* Cut off inside its magic it is no bzImage, and loads as the flat binary it may be. */

@@ -36,7 +36,7 @@ static inline void write_guest(char path[GUEST_PATH_BYTES], const void *bytes, s
 }
 
 static inline int load_path(const struct boot_ram *ram, const char *path, struct boot_entry *entry,
-                            struct failure *failure)
+                            struct cleave_failure *failure)
 {
     const struct boot_config config = {.path = path, .args = "a=1 b", .cpus = 1, .cpl = 0};
     memset(failure, 0, sizeof *failure);
@@ -44,7 +44,7 @@ static inline int load_path(const struct boot_ram *ram, const char *path, struct
 }
 
 static inline int load_bytes(const struct boot_ram *ram, const void *bytes, size_t length, struct boot_entry *entry,
-                             struct failure *failure)
+                             struct cleave_failure *failure)
 {
     char path[GUEST_PATH_BYTES];
     write_guest(path, bytes, length);
@@ -54,7 +54,7 @@ static inline int load_bytes(const struct boot_ram *ram, const void *bytes, size
 }
 
 /* One line, not empty, that holds `what`. */
-static inline void assert_says(const struct failure *failure, const char *what)
+static inline void assert_says(const struct cleave_failure *failure, const char *what)
 {
     ck_assert_str_ne(failure->text, "");
     ck_assert_ptr_null(strchr(failure->text, '\n'));

@@ -3,7 +3,7 @@
 
 #include <ept/walk.h>
 
-static struct failure failure;
+static struct cleave_failure failure;
 
 /* One access as the CPU makes it. Only the table area is offered, so a table anywhere else would be noticed. */
 static struct walk_answer walk(const struct boot_ram *ram, uint64_t cr3, uint64_t address, enum walk_access access,

@@ -1,6 +1,7 @@
 /*
- * Replies that take their time, and clients that go before they come. The host is not there: this test takes its place
- * for `snapshot` and `quit`, and decides when an answer is given. Clients and server share one thread, turn by turn.
+ * Replies that take their time, and clients that go before they come. The family has no guests: this test takes its
+ * place for `snapshot` and `quit`, and decides when an answer is given. Clients and server share one thread, turn by
+ * turn.
  */
 #include "tools/client/client.h"
 #include "vmm/control/control.h"
@@ -17,27 +18,26 @@
 
 /* The snapshots that were asked for and not answered. */
 static struct asked {
-    host_snapshot_fn *done;
+    cleave_save_fn *done;
     void *context;
 } asked[ASKED_MOST];
 static size_t asked_count;
 static bool has_quit;
 
-int __wrap_host_snapshot(struct host *host, const struct snapshot_request *request, host_snapshot_fn *done,
-                         void *context, struct failure *failure);
-void __wrap_host_quit(struct host *host);
+int __wrap_cleave_guest_save(struct cleave_family *family, const struct cleave_save_request *request,
+                             cleave_save_fn *done, void *context, struct cleave_failure *failure);
 
 static uv_loop_t loop;
-static struct host host; /* without guests */
+static struct cleave_family family; /* without guests */
 static struct control *control;
 static char folder[64], socket_path[96];
 
-int __wrap_host_snapshot(struct host *of, const struct snapshot_request *request, host_snapshot_fn *done, void *context,
-                         struct failure *failure)
+int __wrap_cleave_guest_save(struct cleave_family *of, const struct cleave_save_request *request, cleave_save_fn *done,
+                             void *context, struct cleave_failure *failure)
 {
-    ck_assert_ptr_eq(of, &host);
+    ck_assert_ptr_eq(of, &family);
     if (request->guest == 99) {
-        *failure = (struct failure){FAIL_GUEST_NOT_FOUND, "no guest 99"};
+        *failure = (struct cleave_failure){CLEAVE_GUEST_NOT_FOUND, "no guest 99"};
         return -1;
     }
     ck_assert_str_eq(request->path, "file");
@@ -51,14 +51,14 @@ static void give_one(bool success)
     ck_assert_uint_gt(asked_count, 0);
     const struct asked first = asked[0];
     memmove(asked, asked + 1, --asked_count * sizeof *asked);
-    const struct snapshot_report report = {.bytes = 4096, .pages = 1, .pause_ns = 2, .total_ns = 3};
-    const struct failure failure = {FAIL_IO, "file: no space"};
+    const struct cleave_save_report report = {.bytes = 4096, .pages = 1, .pause_ns = 2, .total_ns = 3};
+    const struct cleave_failure failure = {CLEAVE_IO_ERROR, "file: no space"};
     first.done(first.context, success ? &report : NULL, success ? NULL : &failure);
 }
 
-void __wrap_host_quit(struct host *of)
+static void quit(void *context)
 {
-    ck_assert_ptr_eq(of, &host);
+    ck_assert_ptr_eq(context, &family);
     has_quit = true;
     while (asked_count)
         give_one(false);
@@ -78,8 +78,8 @@ static void start(void)
     ck_assert_ptr_nonnull(mkdtemp(folder));
     snprintf(socket_path, sizeof socket_path, "%s/socket", folder);
     uv_loop_init(&loop);
-    struct failure failure;
-    control = control_listen(&loop, &host, socket_path, &failure);
+    struct cleave_failure failure;
+    control = control_listen(&loop, &family, socket_path, quit, &family, &failure);
     ck_assert_msg(control != NULL, "%s", failure.text);
 }
 
@@ -141,7 +141,7 @@ static void expect_closed(struct client *client)
 /* To everybody, as guests make them. */
 static void emit_event(void)
 {
-    host.on_event(host.event_context, &(struct host_event){.kind = EVENT_SNAPSHOT_PROGRESS, .path = "file"});
+    control_event(control, &(struct cleave_event){.kind = CLEAVE_EVENT_SNAPSHOT_PROGRESS, .path = "file"});
     turn();
 }
 

@@ -6,12 +6,12 @@
 #include <string.h>
 
 static struct request request;
-static struct failure failure;
+static struct cleave_failure failure;
 
 static enum request_result parse_bytes(const char *line, size_t length)
 {
     request_clear(&request);
-    failure = (struct failure){0};
+    failure = (struct cleave_failure){0};
     return request_parse(&request, line, length, &failure);
 }
 
@@ -20,21 +20,21 @@ static enum request_result parse(const char *line)
     return parse_bytes(line, strlen(line));
 }
 
-static void expect(const char *line, enum request_result result, enum failure_class class, const char *named)
+static void expect(const char *line, enum request_result result, enum cleave_failure_kind class, const char *named)
 {
     ck_assert_msg(parse(line) == result, "%s: %s", line, failure.text);
-    ck_assert_msg(failure.class == class, "%s: %s", line, failure.text);
+    ck_assert_msg(failure.kind == class, "%s: %s", line, failure.text);
     ck_assert_msg(strstr(failure.text, named) != NULL, "%s: %s", line, failure.text);
 }
 
 static void expect_refused(const char *line, const char *named)
 {
-    expect(line, REQUEST_REFUSED, FAIL_INVALID_ARGUMENT, named);
+    expect(line, REQUEST_REFUSED, CLEAVE_INVALID_ARGUMENT, named);
 }
 
 static void expect_broken(const char *line)
 {
-    expect(line, REQUEST_BROKEN, FAIL_INVALID_ARGUMENT, "");
+    expect(line, REQUEST_BROKEN, CLEAVE_INVALID_ARGUMENT, "");
     ck_assert(json_is_null(request.id));
 }
 
@@ -190,7 +190,7 @@ START_TEST(unknown_commands_are_not_found)
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char line[128];
         snprintf(line, sizeof line, "{\"execute\":\"%s\",\"id\":3}", names[i]);
-        expect(line, REQUEST_REFUSED, FAIL_COMMAND_NOT_FOUND, "query-commands");
+        expect(line, REQUEST_REFUSED, CLEAVE_COMMAND_NOT_FOUND, "query-commands");
         ck_assert_int_eq(json_integer_value(request.id), 3);
     }
 }
@@ -219,7 +219,7 @@ END_TEST
 
 START_TEST(bad_utf8_is_called_so)
 {
-    expect("{\"execute\":\"\xC0\x80\"}", REQUEST_BROKEN, FAIL_INVALID_ARGUMENT, "UTF-8");
+    expect("{\"execute\":\"\xC0\x80\"}", REQUEST_BROKEN, CLEAVE_INVALID_ARGUMENT, "UTF-8");
 }
 END_TEST
 

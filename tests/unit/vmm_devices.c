@@ -224,7 +224,7 @@ END_TEST
 START_TEST(marks_are_kept_in_order_and_handed_out_once)
 {
     struct marks marks;
-    struct mark mark;
+    struct cleave_mark mark;
     size_t count;
     marks_init(&marks);
     ck_assert(!marks_next(&marks, &mark));
@@ -239,7 +239,7 @@ START_TEST(marks_are_kept_in_order_and_handed_out_once)
         last = mark.timestamp_ns;
     }
     ck_assert(!marks_next(&marks, &mark));
-    struct mark *all = marks_copy(&marks, &count);
+    struct cleave_mark *all = marks_copy(&marks, &count);
     ck_assert_uint_eq(count, 100);
     free(all);
     marks_free(&marks);
@@ -249,15 +249,15 @@ END_TEST
 START_TEST(the_oldest_marks_go_first)
 {
     struct marks marks;
-    struct mark mark;
+    struct cleave_mark mark;
     size_t count;
     marks_init(&marks);
-    for (uint32_t i = 0; i < HOST_MARKS_MAX + 1000; i++)
+    for (uint32_t i = 0; i < MARKS_KEPT + 1000; i++)
         marks_add(&marks, i);
-    struct mark *all = marks_copy(&marks, &count);
-    ck_assert_uint_eq(count, HOST_MARKS_MAX);
+    struct cleave_mark *all = marks_copy(&marks, &count);
+    ck_assert_uint_eq(count, MARKS_KEPT);
     ck_assert_uint_eq(all[0].value, 1000);
-    ck_assert_uint_eq(all[count - 1].value, HOST_MARKS_MAX + 999);
+    ck_assert_uint_eq(all[count - 1].value, MARKS_KEPT + 999);
     ck_assert(marks_next(&marks, &mark));
     ck_assert_uint_eq(mark.value, 1000);
     free(all);

@@ -7,16 +7,16 @@
 #define LEAVES 4
 
 /* What a guest has seen, and what a host has; the same leaves unless a test changes one. */
-static struct snapshot_cpuid seen[LEAVES];
+static struct kvm_cpuid_entry2 seen[LEAVES];
 static union {
     struct kvm_cpuid2 head;
     char room[sizeof(struct kvm_cpuid2) + LEAVES * sizeof(struct kvm_cpuid_entry2)];
 } here;
-static struct failure failure;
+static struct cleave_failure failure;
 
 static void set_up(void)
 {
-    static const struct snapshot_cpuid leaves[LEAVES] = {
+    static const struct kvm_cpuid_entry2 leaves[LEAVES] = {
         {.function = 1, .ecx = 1u << 28 | 1u << 23, .edx = 1u << 25, .ebx = 0x01000800},
         {.function = 7, .index = 0, .ebx = 1u << 16 | 1u << 5},
         {.function = 0xd, .index = 2, .eax = 256, .ebx = 576},
@@ -24,7 +24,7 @@ static void set_up(void)
     };
     here.head.nent = LEAVES;
     for (unsigned i = 0; i < LEAVES; i++) {
-        const struct snapshot_cpuid *l = seen + i;
+        const struct kvm_cpuid_entry2 *l = seen + i;
         seen[i] = leaves[i];
         here.head.entries[i] = (struct kvm_cpuid_entry2){
             .function = l->function, .index = l->index, .eax = l->eax, .ebx = l->ebx, .ecx = l->ecx, .edx = l->edx};
@@ -39,7 +39,7 @@ static void accepted(void)
 static void refused(const char *text)
 {
     ck_assert_int_eq(features_check(seen, LEAVES, &here.head, "a.snap", &failure), -1);
-    ck_assert_int_eq(failure.class, FAIL_UNSUPPORTED);
+    ck_assert_int_eq(failure.kind, CLEAVE_UNSUPPORTED);
     ck_assert_str_eq(failure.text, text);
 }
 
@@ -49,7 +49,7 @@ START_TEST(equal_hosts_will_do)
 }
 END_TEST
 
-START_TEST(host_may_have_more_than_the_guest_has_seen)
+START_TEST(family_may_have_more_than_the_guest_has_seen)
 {
     here.head.entries[0].ecx = here.head.entries[1].ebx = here.head.entries[3].edx = UINT32_MAX;
     accepted();
@@ -107,7 +107,7 @@ int main(void)
     TCase *tests = tcase_create("features");
     tcase_add_checked_fixture(tests, set_up, NULL);
     tcase_add_test(tests, equal_hosts_will_do);
-    tcase_add_test(tests, host_may_have_more_than_the_guest_has_seen);
+    tcase_add_test(tests, family_may_have_more_than_the_guest_has_seen);
     tcase_add_test(tests, missing_feature_is_named);
     tcase_add_test(tests, missing_leaf_lacks_all_its_features);
     tcase_add_test(tests, feature_without_a_name_is_given_by_its_bit);

@@ -1,5 +1,5 @@
 /* Layers: how frames are counted at every level, when their memory goes back, and where published pages go. */
-#include "vmm/memory/layer.h"
+#include "vmm/memory/arena.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -12,7 +12,8 @@
 
 static struct background *background;
 static struct layers *layers;
-static struct failure failure;
+static struct arena *arena;
+static struct cleave_failure failure;
 
 static void set_up(void)
 {
@@ -20,10 +21,20 @@ static void set_up(void)
     ck_assert_ptr_nonnull(background);
     layers = layers_new(background);
     ck_assert_ptr_nonnull(layers);
+    arena = arena_new(layers, background);
+    ck_assert_ptr_nonnull(arena);
+}
+
+/* As store_settle() does. */
+static void settle(void)
+{
+    arena_settle(arena);
+    layers_settle(layers);
 }
 
 static void tear_down(void)
 {
+    arena_free(arena);
     layers_free(layers);
     background_free(background);
 }
@@ -139,7 +150,7 @@ START_TEST(dead_pages_go_back_to_the_kernel_and_living_ones_stay)
     ck_assert_uint_eq(resident(fd), 512);
     layers_put(layers, layer_hpa(a) + 100 * PAGE_BYTES, 1, 50);
     layers_put(layers, layer_hpa(a) + 300 * PAGE_BYTES, 1, 1);
-    layers_settle(layers);
+    settle();
     background_drain(background);
     ck_assert_uint_eq(resident(fd), 512 - 51);
     ck_assert_int_eq(memory[99 * PAGE_BYTES], 7);
@@ -159,10 +170,10 @@ START_TEST(a_layer_goes_with_its_last_reference_once_closed)
     int fd = layer_fd(a), found;
     ck_assert(layers_get(layers, hpa, 2, 1));
     layer_close(layers, a);
-    layers_settle(layers);
+    settle();
     ck_assert(layers_find(layers, hpa, &found, &offset, &bytes));
     layers_put(layers, hpa, 2, 1);
-    layers_settle(layers);
+    settle();
     background_drain(background);
     ck_assert(!layers_find(layers, hpa, &found, &offset, &bytes));
     ck_assert_int_eq(fcntl(fd, F_GETFD), -1);
@@ -184,10 +195,10 @@ START_TEST(published_pages_are_found_in_their_layer_and_become_read_only)
     void *memory;
     int fd;
     bool block = _i;
-    ck_assert_int_eq(layers_allocate(layers, 3, block, &hpa, &memory, &failure), 0);
+    ck_assert_int_eq(arena_allocate(arena, 3, block, &hpa, &memory, &failure), 0);
     memset(memory, 42, 3 * PAGE_BYTES);
     ck_assert(layers_get(layers, hpa, 1, 3));
-    layers_settle(layers);
+    settle();
     background_drain(background);
     ck_assert(layers_find(layers, hpa + 2 * PAGE_BYTES, &fd, &offset, &bytes));
     char byte = 0;
@@ -205,13 +216,13 @@ START_TEST(blocks_are_aligned_and_apart_from_single_pages)
 {
     uint64_t page, block, next;
     void *memory;
-    ck_assert_int_eq(layers_allocate(layers, 1, false, &page, &memory, &failure), 0);
-    ck_assert_int_eq(layers_allocate(layers, 512, true, &block, &memory, &failure), 0);
+    ck_assert_int_eq(arena_allocate(arena, 1, false, &page, &memory, &failure), 0);
+    ck_assert_int_eq(arena_allocate(arena, 512, true, &block, &memory, &failure), 0);
     ck_assert_uint_eq(block % BLOCK_BYTES, 0);
-    ck_assert_int_eq(layers_allocate(layers, 1, false, &next, &memory, &failure), 0);
+    ck_assert_int_eq(arena_allocate(arena, 1, false, &next, &memory, &failure), 0);
     ck_assert_uint_eq(next, page + PAGE_BYTES);
-    layers_unallocate(layers, next, 1);
-    ck_assert_int_eq(layers_allocate(layers, 2, false, &page, &memory, &failure), 0);
+    arena_unallocate(arena, next, 1);
+    ck_assert_int_eq(arena_allocate(arena, 2, false, &page, &memory, &failure), 0);
     ck_assert_uint_eq(page, next);
 }
 END_TEST
@@ -222,7 +233,7 @@ START_TEST(a_run_larger_than_the_arena_gets_one_of_its_own)
     void *memory;
     int fd;
     uint64_t pages = 3 * LAYER_ALIGN / PAGE_BYTES;
-    ck_assert_int_eq(layers_allocate(layers, pages, false, &hpa, &memory, &failure), 0);
+    ck_assert_int_eq(arena_allocate(arena, pages, false, &hpa, &memory, &failure), 0);
     ck_assert(layers_find(layers, hpa + (pages - 1) * PAGE_BYTES, &fd, &offset, &bytes));
 }
 END_TEST
@@ -240,8 +251,9 @@ START_TEST(frames_are_read_across_layers_and_whatever_is_written_later)
         ck_assert_int_eq(layers_read(layers, layer_hpa(a) + last, bytes, sizeof bytes, false, &failure), 0);
         ck_assert_mem_eq(bytes, wanted, sizeof bytes);
         uint64_t end = layer_hpa(b) + 2 * PAGE_BYTES;
-        ck_assert_int_lt(layers_read(layers, end, bytes, 2 * PAGE_BYTES, false, &failure), 0); /* half of it is no frame */
-        ck_assert_int_eq(failure.class, FAIL_INTERNAL);
+        ck_assert_int_lt(layers_read(layers, end, bytes, 2 * PAGE_BYTES, false, &failure),
+                         0); /* half of it is no frame */
+        ck_assert_int_eq(failure.kind, CLEAVE_INTERNAL);
     }
     layer_close(layers, a);
     layer_close(layers, b);

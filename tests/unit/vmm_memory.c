@@ -1,6 +1,7 @@
 /* Sizes, background jobs, windows and views: the parts under a machine's memory, without KVM. */
 #include "vmm/base/background.h"
 #include "vmm/base/size.h"
+#include "vmm/memory/arena.h"
 #include "vmm/memory/view.h"
 #include "vmm/memory/window.h"
 
@@ -11,7 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static struct failure failure;
+static struct cleave_failure failure;
 
 START_TEST(sizes_are_parsed_with_binary_suffixes)
 {
@@ -110,6 +111,7 @@ END_TEST
 struct fixture {
     struct background *background;
     struct layers *layers;
+    struct arena *arena;
     struct views *views;
     struct layer *layer;
     struct view view;
@@ -121,6 +123,7 @@ static void set_up(void)
 {
     f.background = background_new("test");
     f.layers = layers_new(f.background);
+    f.arena = arena_new(f.layers, f.background);
     f.views = views_new(f.layers, &failure);
     ck_assert_ptr_nonnull(f.views);
     ck_assert_int_eq(layer_new(f.layers, MEMORY, &f.layer, &failure), 0);
@@ -134,6 +137,7 @@ static void tear_down(void)
     view_free(&f.view);
     ck_assert_uint_eq(views_table_bytes(f.views), 0);
     ck_assert_uint_eq(layers_live_bytes(f.layers), 0);
+    arena_free(f.arena);
     layers_free(f.layers);
     background_free(f.background);
     views_free(f.views);
@@ -146,9 +150,9 @@ static void check_view(struct view *view)
 }
 
 /* Where the view has the page now. */
-static struct translation translate(struct view *view, uint64_t gpa)
+static struct cleave_translation translate(struct view *view, uint64_t gpa)
 {
-    struct translation t;
+    struct cleave_translation t;
     view_translate(view, gpa, &t);
     return t;
 }
@@ -157,14 +161,14 @@ static uint64_t publish(struct view *view, uint64_t gpa, uint64_t pages)
 {
     uint64_t hpa;
     void *memory;
-    ck_assert_int_eq(layers_allocate(f.layers, pages, false, &hpa, &memory, &failure), 0);
+    ck_assert_int_eq(arena_allocate(f.arena, pages, false, &hpa, &memory, &failure), 0);
     ck_assert_int_eq(view_publish(view, gpa, hpa, pages * PAGE_BYTES, &failure), 0);
     return hpa;
 }
 
 START_TEST(a_new_view_maps_its_layer_in_place)
 {
-    struct translation t = translate(&f.view, 5 * PAGE_BYTES + 123);
+    struct cleave_translation t = translate(&f.view, 5 * PAGE_BYTES + 123);
     ck_assert(t.mapped && t.read && t.write && t.execute && !t.dirty);
     ck_assert_uint_eq(t.hpa, layer_hpa(f.layer) + 5 * PAGE_BYTES + 123);
     ck_assert_uint_eq(t.page_size, BLOCK_BYTES);
@@ -180,7 +184,7 @@ END_TEST
 START_TEST(freezing_takes_write_access_and_nothing_else)
 {
     ck_assert_int_eq(view_freeze(&f.view, &failure), 0);
-    struct translation t = translate(&f.view, MEMORY - 1);
+    struct cleave_translation t = translate(&f.view, MEMORY - 1);
     ck_assert(t.mapped && t.read && !t.write && t.execute && !t.dirty);
     check_view(&f.view);
 }
@@ -195,7 +199,7 @@ START_TEST(harvested_pages_are_dirty_and_backed_by_the_overlay_until_published)
     ck_assert_str_eq(translate(&f.view, 8 * PAGE_BYTES).backing, "overlay");
     ck_assert_str_eq(translate(&f.view, 9 * PAGE_BYTES).backing, "layer");
     uint64_t hpa = publish(&f.view, 7 * PAGE_BYTES, 2);
-    struct translation t = translate(&f.view, 8 * PAGE_BYTES);
+    struct cleave_translation t = translate(&f.view, 8 * PAGE_BYTES);
     ck_assert_uint_eq(t.hpa, hpa + PAGE_BYTES);
     ck_assert(!t.dirty && !t.write);
     ck_assert_str_eq(t.backing, "layer");
@@ -211,7 +215,7 @@ START_TEST(forgotten_pages_are_of_their_layer_again)
     view_count(&f.view, &before);
     view_forget_dirty(&f.view, 7 * PAGE_BYTES, 600 * PAGE_BYTES);
     for (uint64_t page = 0; page < 1024; page++) {
-        struct translation t = translate(&f.view, page * PAGE_BYTES);
+        struct cleave_translation t = translate(&f.view, page * PAGE_BYTES);
         ck_assert(t.mapped && !t.dirty && !t.accessed && !t.write);
         ck_assert_uint_eq(t.hpa, layer_hpa(f.layer) + page * PAGE_BYTES);
     }

@@ -21,7 +21,7 @@ static struct kvm kvm;
 static struct machine machine;
 static struct machine_state *state;
 static struct saved_state saved;
-static struct failure failure;
+static struct cleave_failure failure;
 
 /* Bytes that differ from part to part. */
 static void scribble(void *to, size_t bytes, unsigned seed)
@@ -64,7 +64,7 @@ static void set_up(void)
     memset(&machine, 0, sizeof machine);
     machine.id = 5;
     machine.generation = 6;
-    machine.view.memory = 8 << 20;
+    machine.memory.bytes = 8 << 20;
     state = machine_state_new(&kvm, CPUS, &failure);
     ck_assert_ptr_nonnull(state);
     state->host_tsc = kvm_host_tsc() - UINT64_C(5000000000); /* the file has lain about since */
@@ -94,10 +94,10 @@ static struct machine_state *decode(void)
     return got;
 }
 
-static void refused(enum failure_class class, const char *word)
+static void refused(enum cleave_failure_kind class, const char *word)
 {
     ck_assert_ptr_null(saved_state_decode(&kvm, &saved.state, "a.snap", &failure));
-    ck_assert_int_eq(failure.class, class);
+    ck_assert_int_eq(failure.kind, class);
     ck_assert_msg(strncmp(failure.text, "a.snap: ", 8) == 0 && strstr(failure.text, word), "%s", failure.text);
 }
 
@@ -126,7 +126,7 @@ START_TEST(all_of_it_comes_back)
     ck_assert(a->ier == b->ier && a->fcr == b->fcr && a->lcr == b->lcr && a->mcr == b->mcr && a->scr == b->scr);
     ck_assert(a->dll == b->dll && a->dlm == b->dlm && a->looped == b->looped && a->looped_ready == b->looped_ready);
     const struct snapshot_machine *m = &saved.state.machine;
-    ck_assert_uint_eq(m->memory, machine.view.memory);
+    ck_assert_uint_eq(m->memory, machine.memory.bytes);
     ck_assert_uint_eq(m->cpus, CPUS);
     ck_assert_uint_eq(m->fork_result, FORK_READS);
     ck_assert_uint_eq(m->guest_id, 5);
@@ -157,7 +157,7 @@ START_TEST(tsc_goes_on_from_the_instant)
 }
 END_TEST
 
-START_TEST(host_may_have_more_than_the_one_that_saved)
+START_TEST(family_may_have_more_than_the_one_that_saved)
 {
     kvm.has_xcrs = kvm.has_debugregs = false;
     kvm.msr_count = MSRS - 1;
@@ -181,14 +181,14 @@ START_TEST(host_may_have_more_than_the_one_that_saved)
 }
 END_TEST
 
-START_TEST(host_with_less_is_refused)
+START_TEST(family_with_less_is_refused)
 {
     encode();
     kvm.msr_count = MSRS - 1;
-    refused(FAIL_UNSUPPORTED, "MSR 0x104");
+    refused(CLEAVE_UNSUPPORTED, "MSR 0x104");
     kvm.msr_count = MSRS;
     kvm.xsave_size = XSAVE / 2;
-    refused(FAIL_UNSUPPORTED, "vector state");
+    refused(CLEAVE_UNSUPPORTED, "vector state");
 }
 END_TEST
 
@@ -197,7 +197,7 @@ START_TEST(machine_that_nothing_can_wake_is_refused)
     for (unsigned i = 0; i < CPUS; i++)
         state->vcpus[i].halted = true;
     encode();
-    refused(FAIL_SNAPSHOT_INVALID, "halted");
+    refused(CLEAVE_SNAPSHOT_INVALID, "halted");
 }
 END_TEST
 
@@ -208,8 +208,8 @@ int main(void)
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, all_of_it_comes_back);
     tcase_add_test(tests, tsc_goes_on_from_the_instant);
-    tcase_add_test(tests, host_may_have_more_than_the_one_that_saved);
-    tcase_add_test(tests, host_with_less_is_refused);
+    tcase_add_test(tests, family_may_have_more_than_the_one_that_saved);
+    tcase_add_test(tests, family_with_less_is_refused);
     tcase_add_test(tests, machine_that_nothing_can_wake_is_refused);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

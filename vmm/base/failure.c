@@ -6,38 +6,38 @@
 #include <stdio.h>
 #include <string.h>
 
-int fail(struct failure *f, enum failure_class class, const char *format, ...)
+int fail(struct cleave_failure *f, enum cleave_failure_kind kind, const char *format, ...)
 {
     if (!f)
         return -1;
     va_list args;
     va_start(args, format);
-    f->class = class;
+    f->kind = kind;
     vsnprintf(f->text, sizeof f->text, format, args);
     va_end(args);
     return -1;
 }
 
-static enum failure_class class_of(int error)
+static enum cleave_failure_kind kind_of(int error)
 {
     switch (error) {
     case ENOMEM:
     case EMFILE:
     case ENFILE:
     case EAGAIN:
-        return FAIL_NO_MEMORY;
+        return CLEAVE_NO_MEMORY;
     default:
-        return FAIL_IO;
+        return CLEAVE_IO_ERROR;
     }
 }
 
-int fail_errno(struct failure *f, int error, const char *format, ...)
+int fail_errno(struct cleave_failure *f, int error, const char *format, ...)
 {
     if (!f)
         return -1;
     va_list args;
     va_start(args, format);
-    f->class = class_of(error);
+    f->kind = kind_of(error);
     int n = vsnprintf(f->text, sizeof f->text, format, args);
     va_end(args);
     if (n >= 0 && (size_t)n < sizeof f->text) {
@@ -47,28 +47,28 @@ int fail_errno(struct failure *f, int error, const char *format, ...)
     return -1;
 }
 
-const char *failure_class_name(enum failure_class class)
+const char *cleave_failure_name(enum cleave_failure_kind kind)
 {
-    switch (class) {
-    case FAIL_COMMAND_NOT_FOUND:
+    switch (kind) {
+    case CLEAVE_COMMAND_NOT_FOUND:
         return "CommandNotFound";
-    case FAIL_INVALID_ARGUMENT:
+    case CLEAVE_INVALID_ARGUMENT:
         return "InvalidArgument";
-    case FAIL_GUEST_NOT_FOUND:
+    case CLEAVE_GUEST_NOT_FOUND:
         return "GuestNotFound";
-    case FAIL_BUSY:
+    case CLEAVE_BUSY:
         return "Busy";
-    case FAIL_NO_MEMORY:
+    case CLEAVE_NO_MEMORY:
         return "NoMemory";
-    case FAIL_LIMIT_EXCEEDED:
+    case CLEAVE_LIMIT_EXCEEDED:
         return "LimitExceeded";
-    case FAIL_SNAPSHOT_INVALID:
+    case CLEAVE_SNAPSHOT_INVALID:
         return "SnapshotInvalid";
-    case FAIL_IO:
+    case CLEAVE_IO_ERROR:
         return "IOError";
-    case FAIL_UNSUPPORTED:
+    case CLEAVE_UNSUPPORTED:
         return "Unsupported";
-    case FAIL_INTERNAL:
+    case CLEAVE_INTERNAL:
         break;
     }
     return "Internal";

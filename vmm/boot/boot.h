@@ -44,7 +44,7 @@ struct boot_entry {
 /* Loads config->path into ram and fills *entry. 0, or -1 with *failure: one line that names the file and what is wrong.
  */
 int boot_load(const struct boot_ram *ram, const struct boot_config *config, struct boot_entry *entry,
-              struct failure *failure);
+              struct cleave_failure *failure);
 
 /* GPA of boot_info, for refreshing a forked guest's identity. */
 #define BOOT_INFO_GPA 0x1000

@@ -25,12 +25,12 @@ static bool inside(uint64_t start, uint64_t length, uint64_t size)
     return start <= size && length <= size - start;
 }
 
-static int bad(const struct boot_file *file, struct failure *failure, const char *what)
+static int bad(const struct boot_file *file, struct cleave_failure *failure, const char *what)
 {
-    return fail(failure, FAIL_INVALID_ARGUMENT, "%s: %s", file->path, what);
+    return fail(failure, CLEAVE_INVALID_ARGUMENT, "%s: %s", file->path, what);
 }
 
-static int check_header(const struct boot_file *file, const Elf64_Ehdr *header, struct failure *failure)
+static int check_header(const struct boot_file *file, const Elf64_Ehdr *header, struct cleave_failure *failure)
 {
     if (header->e_ident[EI_CLASS] != ELFCLASS64)
         return bad(file, failure, "is not a 64-bit ELF file; build it for x86-64");
@@ -49,7 +49,7 @@ static int check_header(const struct boot_file *file, const Elf64_Ehdr *header, 
     if (header->e_phnum == 0)
         return bad(file, failure, "has no ELF program headers, so nothing to load; link it as an executable");
     if (header->e_phnum > SEGMENTS_MAX)
-        return fail(failure, FAIL_INVALID_ARGUMENT, "%s: has %u ELF program headers; at most %d are supported",
+        return fail(failure, CLEAVE_INVALID_ARGUMENT, "%s: has %u ELF program headers; at most %d are supported",
                     file->path, header->e_phnum, SEGMENTS_MAX);
     if (!inside(header->e_phoff, sizeof(Elf64_Phdr) * header->e_phnum, file->size))
         return bad(file, failure, "is truncated: its ELF program headers lie beyond its end");
@@ -57,42 +57,42 @@ static int check_header(const struct boot_file *file, const Elf64_Ehdr *header, 
 }
 
 static int check_segment(const struct boot_ram *ram, const struct boot_file *file, const Elf64_Phdr *segment,
-                         struct failure *failure)
+                         struct cleave_failure *failure)
 {
     const unsigned long long address = segment->p_paddr;
     const unsigned long long bytes = segment->p_memsz;
     if (segment->p_filesz > segment->p_memsz)
-        return fail(failure, FAIL_INVALID_ARGUMENT,
+        return fail(failure, CLEAVE_INVALID_ARGUMENT,
                     "%s: the ELF segment at %#llx has more bytes in the file than in memory; rebuild it", file->path,
                     address);
     if (!inside(segment->p_offset, segment->p_filesz, file->size))
-        return fail(failure, FAIL_INVALID_ARGUMENT,
+        return fail(failure, CLEAVE_INVALID_ARGUMENT,
                     "%s: is truncated: the ELF segment at %#llx lies beyond the end of the file", file->path, address);
     if (address < GUEST_RAM_START)
-        return fail(failure, FAIL_INVALID_ARGUMENT,
+        return fail(failure, CLEAVE_INVALID_ARGUMENT,
                     "%s: the ELF segment at %#llx lies below 1 MiB, which belongs to the VMM; link it at %#x or above",
                     file->path, address, GUEST_LOAD_ADDRESS);
     if (!inside(address, bytes, ram->size))
-        return fail(failure, FAIL_INVALID_ARGUMENT,
+        return fail(failure, CLEAVE_INVALID_ARGUMENT,
                     "%s: the ELF segment at %#llx of %llu bytes reaches beyond RAM; give more --memory", file->path,
                     address, bytes);
     return 0;
 }
 
 static int check_overlap(const struct boot_file *file, const struct segments *segments, const Elf64_Phdr *added,
-                         struct failure *failure)
+                         struct cleave_failure *failure)
 {
     for (unsigned i = 0; i < segments->count; i++) {
         const Elf64_Phdr *other = &segments->at[i];
         if (added->p_paddr < other->p_paddr + other->p_memsz && other->p_paddr < added->p_paddr + added->p_memsz)
-            return fail(failure, FAIL_INVALID_ARGUMENT, "%s: the ELF segments at %#llx and %#llx overlap; relink it",
+            return fail(failure, CLEAVE_INVALID_ARGUMENT, "%s: the ELF segments at %#llx and %#llx overlap; relink it",
                         file->path, (unsigned long long)other->p_paddr, (unsigned long long)added->p_paddr);
     }
     return 0;
 }
 
 static int collect_segments(const struct boot_ram *ram, const struct boot_file *file, const Elf64_Ehdr *header,
-                            struct segments *segments, struct failure *failure)
+                            struct segments *segments, struct cleave_failure *failure)
 {
     segments->count = 0;
     for (unsigned i = 0; i < header->e_phnum; i++) {
@@ -137,7 +137,8 @@ static bool find_entry(const struct segments *segments, uint64_t given, uint64_t
     return false;
 }
 
-int boot_load_elf(const struct boot_ram *ram, const struct boot_file *file, uint64_t *entry, struct failure *failure)
+int boot_load_elf(const struct boot_ram *ram, const struct boot_file *file, uint64_t *entry,
+                  struct cleave_failure *failure)
 {
     Elf64_Ehdr header;
     if (file->size < sizeof header)
@@ -149,7 +150,7 @@ int boot_load_elf(const struct boot_ram *ram, const struct boot_file *file, uint
     if (collect_segments(ram, file, &header, &segments, failure) < 0)
         return -1;
     if (!find_entry(&segments, header.e_entry, entry))
-        return fail(failure, FAIL_INVALID_ARGUMENT,
+        return fail(failure, CLEAVE_INVALID_ARGUMENT,
                     "%s: its ELF entry %#llx is not inside a loaded segment; check the linker's ENTRY", file->path,
                     (unsigned long long)header.e_entry);
 

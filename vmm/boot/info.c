@@ -8,12 +8,12 @@
 
 #define ARGS_MAX (INFO_BYTES - sizeof(struct boot_info) - 1)
 
-int boot_make_info(const struct boot_ram *ram, const struct boot_config *config, struct failure *failure)
+int boot_make_info(const struct boot_ram *ram, const struct boot_config *config, struct cleave_failure *failure)
 {
     const char *args = config->args ? config->args : "";
     const size_t length = strlen(args);
     if (length > ARGS_MAX)
-        return fail(failure, FAIL_INVALID_ARGUMENT,
+        return fail(failure, CLEAVE_INVALID_ARGUMENT,
                     "the guest's arguments are %zu bytes long; boot_info has room for %zu: shorten them", length,
                     (size_t)ARGS_MAX);
 

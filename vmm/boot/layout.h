@@ -76,19 +76,25 @@ struct boot_file {
     const char *path; /* for messages */
 };
 
+/* Opens it, not waiting for a FIFO's writer. 0, or -1 with *failure: it is not a file with something in it. */
+int boot_file_open(const char *path, struct boot_file *file, struct cleave_failure *failure);
+
 /* Reads exactly [offset, offset + length) of the file; 0, or -1 with *failure. The range was checked against
  * file->size. */
-int boot_file_read(const struct boot_file *file, uint64_t offset, void *to, uint64_t length, struct failure *failure);
+int boot_file_read(const struct boot_file *file, uint64_t offset, void *to, uint64_t length,
+                   struct cleave_failure *failure);
 
 /* True where `header`, the first bytes of a file, starts an ELF file. */
 bool boot_is_elf(const uint8_t *header, size_t length);
 
 /* Loaders: put the file into RAM and say where it is entered. 0, or -1 with *failure. */
-int boot_load_elf(const struct boot_ram *ram, const struct boot_file *file, uint64_t *entry, struct failure *failure);
-int boot_load_flat(const struct boot_ram *ram, const struct boot_file *file, uint64_t *entry, struct failure *failure);
+int boot_load_elf(const struct boot_ram *ram, const struct boot_file *file, uint64_t *entry,
+                  struct cleave_failure *failure);
+int boot_load_flat(const struct boot_ram *ram, const struct boot_file *file, uint64_t *entry,
+                   struct cleave_failure *failure);
 
 /* Identity-maps all RAM with tables inside the arena at TABLES_BASE. 0 and *cr3, or -1 with *failure. */
-int boot_make_tables(const struct boot_ram *ram, uint64_t *cr3, struct failure *failure);
+int boot_make_tables(const struct boot_ram *ram, uint64_t *cr3, struct cleave_failure *failure);
 
 /* Writes each vCPU's GDT and TSS, and the shared IDT. */
 void boot_make_descriptors(const struct boot_ram *ram, unsigned cpus);
@@ -97,6 +103,6 @@ void boot_make_descriptors(const struct boot_ram *ram, unsigned cpus);
 void boot_make_stubs(const struct boot_ram *ram);
 
 /* Writes struct boot_info with guest_id, generation and entropy zero. 0, or -1 with *failure: too long arguments. */
-int boot_make_info(const struct boot_ram *ram, const struct boot_config *config, struct failure *failure);
+int boot_make_info(const struct boot_ram *ram, const struct boot_config *config, struct cleave_failure *failure);
 
 #endif

@@ -51,7 +51,7 @@ static bool touch_tables(const struct boot_ram *ram, uint64_t root)
     return answer.result == WALK_OK;
 }
 
-int boot_make_tables(const struct boot_ram *ram, uint64_t *cr3, struct failure *failure)
+int boot_make_tables(const struct boot_ram *ram, uint64_t *cr3, struct cleave_failure *failure)
 {
     uint8_t *base = ram->base + TABLES_BASE;
     memset(base, 0, TABLES_BYTES);
@@ -69,10 +69,10 @@ int boot_make_tables(const struct boot_ram *ram, uint64_t *cr3, struct failure *
     if (status == PT_OK)
         status = map_ram(&pt, ram->size);
     if (status != PT_OK)
-        return fail(failure, FAIL_INTERNAL, "cannot build the guest's boot page tables for %llu bytes of RAM: %s",
+        return fail(failure, CLEAVE_INTERNAL, "cannot build the guest's boot page tables for %llu bytes of RAM: %s",
                     (unsigned long long)ram->size, pt_status_name(status));
     if (!touch_tables(ram, pt.root))
-        return fail(failure, FAIL_INTERNAL, "the guest's boot page tables do not map its RAM");
+        return fail(failure, CLEAVE_INTERNAL, "the guest's boot page tables do not map its RAM");
     *cr3 = pt.root;
     return 0;
 }

@@ -1,6 +1,6 @@
 /*
  * The commands of the control protocol: the table that says which there are and what they take, and for each the one
- * call of vmm/host.h it makes and the JSON it makes of the answer.
+ * call of vmm/family.h it makes and the JSON it makes of the answer.
  */
 #include "vmm/control/request.h"
 #include "vmm/control/text.h"
@@ -20,9 +20,10 @@ static uint64_t guest_of(const struct request *request)
     return request->values[0];
 }
 
-static json_t *query_commands(struct host *host, const struct request *request, struct failure *failure)
+static json_t *query_commands(struct cleave_family *family, const struct request *request,
+                              struct cleave_failure *failure)
 {
-    (void)host, (void)request, (void)failure;
+    (void)family, (void)request, (void)failure;
     json_t *list = json_array();
     for (size_t i = 0; i < control_command_count; i++)
         if (json_array_append_new(list, command_json(&control_commands[i])) < 0) {
@@ -32,20 +33,21 @@ static json_t *query_commands(struct host *host, const struct request *request, 
     return list;
 }
 
-static json_t *query_version(struct host *host, const struct request *request, struct failure *failure)
+static json_t *query_version(struct cleave_family *family, const struct request *request,
+                             struct cleave_failure *failure)
 {
     (void)request, (void)failure;
-    struct host_facts facts;
-    host_facts(host, &facts);
+    struct cleave_facts facts;
+    cleave_family_facts(family, &facts);
     return facts_json(&facts);
 }
 
-static json_t *query_guests(struct host *host, const struct request *request, struct failure *failure)
+static json_t *query_guests(struct cleave_family *family, const struct request *request, struct cleave_failure *failure)
 {
     (void)request;
-    struct guest_info *guests;
+    struct cleave_guest_info *guests;
     size_t count;
-    if (host_guests(host, &guests, &count, failure) < 0)
+    if (cleave_family_guests(family, &guests, &count, failure) < 0)
         return NULL;
     json_t *list = json_array();
     for (size_t i = 0; i < count && list; i++)
@@ -57,141 +59,147 @@ static json_t *query_guests(struct host *host, const struct request *request, st
     return list;
 }
 
-static json_t *run_fork(struct host *host, const struct request *request, struct failure *failure)
+static json_t *run_fork(struct cleave_family *family, const struct request *request, struct cleave_failure *failure)
 {
-    struct fork_report report = {0};
-    if (host_fork(host, guest_of(request), (unsigned)request->values[1], request->values[2] != 0, &report, failure) < 0)
+    struct cleave_fork_report report = {0};
+    if (cleave_guest_fork(family, guest_of(request), (unsigned)request->values[1], request->values[2] != 0, &report,
+                          failure) < 0)
         return NULL;
     json_t *reply = fork_json(&report);
-    fork_report_free(&report);
+    cleave_fork_report_free(&report);
     return reply;
 }
 
-static json_t *run_pause(struct host *host, const struct request *request, struct failure *failure)
+static json_t *run_pause(struct cleave_family *family, const struct request *request, struct cleave_failure *failure)
 {
-    return host_pause(host, guest_of(request), failure) == 0 ? json_object() : NULL;
+    return cleave_guest_pause(family, guest_of(request), failure) == 0 ? json_object() : NULL;
 }
 
-static json_t *run_resume(struct host *host, const struct request *request, struct failure *failure)
+static json_t *run_resume(struct cleave_family *family, const struct request *request, struct cleave_failure *failure)
 {
-    return host_resume(host, guest_of(request), failure) == 0 ? json_object() : NULL;
+    return cleave_guest_resume(family, guest_of(request), failure) == 0 ? json_object() : NULL;
 }
 
-static json_t *run_kill(struct host *host, const struct request *request, struct failure *failure)
+static json_t *run_kill(struct cleave_family *family, const struct request *request, struct cleave_failure *failure)
 {
-    return host_kill(host, guest_of(request), failure) == 0 ? json_object() : NULL;
+    return cleave_guest_kill(family, guest_of(request), failure) == 0 ? json_object() : NULL;
 }
 
-static json_t *run_checkpoint(struct host *host, const struct request *request, struct failure *failure)
+static json_t *run_checkpoint(struct cleave_family *family, const struct request *request,
+                              struct cleave_failure *failure)
 {
-    struct checkpoint_report report;
-    return host_checkpoint(host, guest_of(request), &report, failure) == 0 ? checkpoint_json(&report) : NULL;
+    struct cleave_checkpoint_report report;
+    return cleave_guest_checkpoint(family, guest_of(request), &report, failure) == 0 ? checkpoint_json(&report) : NULL;
 }
 
-static json_t *run_reset(struct host *host, const struct request *request, struct failure *failure)
+static json_t *run_reset(struct cleave_family *family, const struct request *request, struct cleave_failure *failure)
 {
-    struct reset_report report;
-    return host_reset(host, guest_of(request), &report, failure) == 0 ? reset_json(&report) : NULL;
+    struct cleave_reset_report report;
+    return cleave_guest_reset(family, guest_of(request), &report, failure) == 0 ? reset_json(&report) : NULL;
 }
 
-static void on_snapshot(void *context, const struct snapshot_report *report, const struct failure *failure)
+static void on_snapshot(void *context, const struct cleave_save_report *report, const struct cleave_failure *failure)
 {
-    struct failure no_memory;
+    struct cleave_failure no_memory;
     if (report) {
-        fail(&no_memory, FAIL_NO_MEMORY, "snapshot: out of memory for the reply");
+        fail(&no_memory, CLEAVE_NO_MEMORY, "snapshot: out of memory for the reply");
         failure = &no_memory;
     }
     answer_give(context, report ? snapshot_json(report) : NULL, failure);
 }
 
-static int start_snapshot(struct host *host, const struct request *request, struct answer *answer,
-                          struct failure *failure)
+static int start_snapshot(struct cleave_family *family, const struct request *request, struct answer *answer,
+                          struct cleave_failure *failure)
 {
-    const struct snapshot_request wanted = {
+    const struct cleave_save_request wanted = {
         .guest = guest_of(request),
         .path = request->texts[1],
         .diff = request->values[2] == KIND_DIFF,
         .compress = request->values[3] != 0,
     };
-    return host_snapshot(host, &wanted, on_snapshot, answer, failure);
+    return cleave_guest_save(family, &wanted, on_snapshot, answer, failure);
 }
 
-static void on_restore(void *context, const struct restore_report *report, const struct failure *failure)
+static void on_restore(void *context, const struct cleave_restore_report *report, const struct cleave_failure *failure)
 {
-    struct failure no_memory;
+    struct cleave_failure no_memory;
     if (report) {
-        fail(&no_memory, FAIL_NO_MEMORY, "restore: out of memory for the reply");
+        fail(&no_memory, CLEAVE_NO_MEMORY, "restore: out of memory for the reply");
         failure = &no_memory;
     }
     answer_give(context, report ? restore_json(report) : NULL, failure);
 }
 
-static int start_restore(struct host *host, const struct request *request, struct answer *answer,
-                         struct failure *failure)
+static int start_restore(struct cleave_family *family, const struct request *request, struct answer *answer,
+                         struct cleave_failure *failure)
 {
-    const struct restore_request wanted = {
+    const struct cleave_restore_request wanted = {
         .path = request->texts[0],
         .paused = request->values[1] != 0,
         .eager = request->values[2] != 0,
     };
-    return host_restore(host, &wanted, on_restore, answer, failure);
+    return cleave_guest_restore(family, &wanted, on_restore, answer, failure);
 }
 
-static json_t *query_stats(struct host *host, const struct request *request, struct failure *failure)
+static json_t *query_stats(struct cleave_family *family, const struct request *request, struct cleave_failure *failure)
 {
-    struct guest_stats stats = {0};
-    if (host_stats(host, guest_of(request), &stats, failure) < 0)
+    struct cleave_stats stats = {0};
+    if (cleave_guest_stats(family, guest_of(request), &stats, failure) < 0)
         return NULL;
     return stats_json(&stats);
 }
 
-static json_t *run_translate(struct host *host, const struct request *request, struct failure *failure)
+static json_t *run_translate(struct cleave_family *family, const struct request *request,
+                             struct cleave_failure *failure)
 {
-    struct translation translation = {0};
-    if (host_translate(host, guest_of(request), request->values[1], &translation, failure) < 0)
+    struct cleave_translation translation = {0};
+    if (cleave_guest_translate(family, guest_of(request), request->values[1], &translation, failure) < 0)
         return NULL;
     return translation_json(&translation);
 }
 
-static json_t *query_mappings(struct host *host, const struct request *request, struct failure *failure)
+static json_t *query_mappings(struct cleave_family *family, const struct request *request,
+                              struct cleave_failure *failure)
 {
     size_t most = request->values[2], count;
     uint64_t next;
-    struct mapping *list = calloc(most, sizeof *list);
+    struct cleave_mapping *list = calloc(most, sizeof *list);
     json_t *reply = NULL;
-    if (list && host_mappings(host, guest_of(request), request->values[1], list, most, &count, &next, failure) == 0)
+    if (list &&
+        cleave_guest_mappings(family, guest_of(request), request->values[1], list, most, &count, &next, failure) == 0)
         reply = mappings_json(list, count, next);
     free(list);
     return reply;
 }
 
-static json_t *read_memory(struct host *host, const struct request *request, struct failure *failure)
+static json_t *read_memory(struct cleave_family *family, const struct request *request, struct cleave_failure *failure)
 {
     size_t length = request->values[2];
     unsigned char *bytes = malloc(length);
     json_t *reply = NULL;
-    if (bytes && host_read_memory(host, guest_of(request), request->values[1], length, bytes, failure) == 0)
+    if (bytes && cleave_guest_read(family, guest_of(request), request->values[1], length, bytes, failure) == 0)
         reply = json_pack("{s:o}", "data", base64_json(bytes, length));
     free(bytes);
     return reply;
 }
 
-static json_t *query_console(struct host *host, const struct request *request, struct failure *failure)
+static json_t *query_console(struct cleave_family *family, const struct request *request,
+                             struct cleave_failure *failure)
 {
-    char *text = malloc(HOST_CONSOLE_MAX);
+    char *text = malloc(CLEAVE_CONSOLE_MAX);
     size_t length;
     json_t *reply = NULL;
-    if (text && host_console(host, guest_of(request), text, &length, failure) == 0)
+    if (text && cleave_guest_console(family, guest_of(request), text, &length, failure) == 0)
         reply = json_pack("{s:o}", "text", text_json(text, length));
     free(text);
     return reply;
 }
 
-static json_t *query_marks(struct host *host, const struct request *request, struct failure *failure)
+static json_t *query_marks(struct cleave_family *family, const struct request *request, struct cleave_failure *failure)
 {
-    struct mark *marks;
+    struct cleave_mark *marks;
     size_t count;
-    if (host_marks(host, guest_of(request), &marks, &count, failure) < 0)
+    if (cleave_guest_marks(family, guest_of(request), &marks, &count, failure) < 0)
         return NULL;
     json_t *list = json_array();
     for (size_t i = 0; i < count && list; i++)
@@ -203,10 +211,10 @@ static json_t *query_marks(struct host *host, const struct request *request, str
     return list;
 }
 
-/* The connection calls host_quit once the answer is on its way. */
-static json_t *run_quit(struct host *host, const struct request *request, struct failure *failure)
+/* The connection calls cleave_family_quit once the answer is on its way. */
+static json_t *run_quit(struct cleave_family *family, const struct request *request, struct cleave_failure *failure)
 {
-    (void)host, (void)request, (void)failure;
+    (void)family, (void)request, (void)failure;
     return json_object();
 }
 
@@ -248,7 +256,11 @@ const struct command control_commands[] = {
         .arguments =
             {
                 {.name = "guest", .type = ARGUMENT_INTEGER, .default_value = 0, .maximum = INT64_MAX},
-                {.name = "count", .type = ARGUMENT_INTEGER, .default_value = 1, .minimum = 1, .maximum = HOST_FORK_MAX},
+                {.name = "count",
+                 .type = ARGUMENT_INTEGER,
+                 .default_value = 1,
+                 .minimum = 1,
+                 .maximum = CLEAVE_FORK_MAX},
                 {.name = "paused", .type = ARGUMENT_BOOLEAN, .default_value = false},
             },
     },
@@ -339,7 +351,7 @@ const struct command control_commands[] = {
                  .type = ARGUMENT_INTEGER,
                  .default_value = 1024,
                  .minimum = 1,
-                 .maximum = HOST_MAPPINGS_MAX},
+                 .maximum = CLEAVE_MAPPINGS_MAX},
             },
     },
     {
@@ -351,7 +363,11 @@ const struct command control_commands[] = {
             {
                 GUEST,
                 GPA,
-                {.name = "length", .type = ARGUMENT_INTEGER, .required = true, .minimum = 1, .maximum = HOST_READ_MAX},
+                {.name = "length",
+                 .type = ARGUMENT_INTEGER,
+                 .required = true,
+                 .minimum = 1,
+                 .maximum = CLEAVE_READ_MAX},
             },
     },
     {

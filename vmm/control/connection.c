@@ -254,7 +254,7 @@ static void reply(struct connection *connection, json_t *value, bool is_quit)
 }
 
 /* Once the reply is sent, what has piled up meanwhile gets its turns. */
-void answer_give(struct answer *answer, json_t *value, const struct failure *failure)
+void answer_give(struct answer *answer, json_t *value, const struct cleave_failure *failure)
 {
     struct connection *connection = answer->connection;
     if (connection) {
@@ -268,7 +268,7 @@ void answer_give(struct answer *answer, json_t *value, const struct failure *fai
 }
 
 /* Begins what a valid request asks for. The reply comes by answer_give(), or at once where it cannot begin. */
-static void start(struct connection *connection, const struct request *request, struct failure *failure)
+static void start(struct connection *connection, const struct request *request, struct cleave_failure *failure)
 {
     struct answer *answer = calloc(1, sizeof *answer);
     if (!answer) {
@@ -277,7 +277,7 @@ static void start(struct connection *connection, const struct request *request, 
     }
     *answer = (struct answer){.connection = connection, .id = json_incref(request->id)};
     connection->answer = answer;
-    if (request->command->start(connection->control->host, request, answer, failure) < 0)
+    if (request->command->start(connection->control->family, request, answer, failure) < 0)
         answer_give(answer, NULL, failure);
 }
 
@@ -285,13 +285,13 @@ static void start(struct connection *connection, const struct request *request, 
 static void run(struct connection *connection, const struct request *request)
 {
     struct control *control = connection->control;
-    struct failure failure;
-    fail(&failure, FAIL_NO_MEMORY, "%s: out of memory for the reply", request->command->name);
+    struct cleave_failure failure;
+    fail(&failure, CLEAVE_NO_MEMORY, "%s: out of memory for the reply", request->command->name);
     if (request->command->start) {
         start(connection, request, &failure);
         return;
     }
-    json_t *value = request->command->run(control->host, request, &failure);
+    json_t *value = request->command->run(control->family, request, &failure);
     bool quits = value && request->command->quits;
     if (quits)
         control_start_deadline(control);
@@ -301,7 +301,7 @@ static void run(struct connection *connection, const struct request *request)
 static void handle_line(struct connection *connection, const char *line, size_t length)
 {
     struct request request;
-    struct failure failure;
+    struct cleave_failure failure;
     connection->busy = true;
     enum request_result result = request_parse(&request, line, length, &failure);
     if (result == REQUEST_VALID)
@@ -316,8 +316,8 @@ static void handle_line(struct connection *connection, const char *line, size_t 
 
 static void refuse_long_line(struct connection *connection)
 {
-    struct failure failure;
-    fail(&failure, FAIL_INVALID_ARGUMENT, "the request is longer than %zu bytes", CONTROL_LINE_MAX);
+    struct cleave_failure failure;
+    fail(&failure, CLEAVE_INVALID_ARGUMENT, "the request is longer than %zu bytes", CONTROL_LINE_MAX);
     json_t *id = json_null();
     reply(connection, failure_json(&failure, id), false);
     connection_finish(connection);

@@ -8,7 +8,7 @@
 
 #include "vmm/control/lines.h"
 #include "vmm/control/socket.h"
-#include "vmm/family/family.h"
+#include <cleave/cleave.h>
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -23,7 +23,9 @@ struct connection;
 /* The server: see control.c. */
 struct control {
     uv_loop_t *loop;
-    struct host *host;
+    struct cleave_family *family;
+    void (*quit)(void *context); /* what the `quit` of a client does */
+    void *quit_context;
     struct socket_file file;
     uv_pipe_t listener;
     uv_pipe_t refused;     /* takes a connection there is no memory for, to close it */

@@ -3,9 +3,9 @@
  * says and gets is connection.c's business. See control.h.
  */
 #include "vmm/control/control.h"
+#include "vmm/base/log.h"
 #include "vmm/control/connection.h"
 #include "vmm/control/values.h"
-#include "vmm/base/log.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -59,7 +59,7 @@ void control_answered_quit(struct control *control)
     if (control->quitting || control->closing)
         return;
     control->quitting = true;
-    host_quit(control->host);
+    control->quit(control->quit_context);
 }
 
 static void on_deadline(uv_timer_t *timer)
@@ -82,10 +82,9 @@ void control_start_deadline(struct control *control)
         uv_timer_start(&control->deadline, on_deadline, DEADLINE_MS, 0);
 }
 
-static void on_event(void *context, const struct host_event *event)
+void control_event(struct control *control, const struct cleave_event *event)
 {
-    struct control *control = context;
-    if (!control->connections)
+    if (!control->connections || control->closing)
         return;
     struct message *message = message_new(event_json(event));
     struct connection *next;
@@ -97,13 +96,13 @@ static void on_event(void *context, const struct host_event *event)
 }
 
 /* A server with its handles, none of them active. */
-static struct control *control_new(uv_loop_t *loop, struct host *host)
+static struct control *control_new(uv_loop_t *loop, struct cleave_family *family)
 {
     struct control *control = calloc(1, sizeof *control);
     if (!control)
         return NULL;
     control->loop = loop;
-    control->host = host;
+    control->family = family;
     uv_pipe_init(loop, &control->listener, 0);
     uv_idle_init(loop, &control->turns);
     uv_timer_init(loop, &control->deadline);
@@ -112,12 +111,13 @@ static struct control *control_new(uv_loop_t *loop, struct host *host)
     return control;
 }
 
-struct control *control_listen(uv_loop_t *loop, struct host *host, const char *path, struct failure *failure)
+struct control *control_listen(uv_loop_t *loop, struct cleave_family *family, const char *path,
+                               void (*quit)(void *context), void *context, struct cleave_failure *failure)
 {
     struct socket_file file;
     if (socket_file_listen(&file, path, failure) < 0)
         return NULL;
-    struct control *control = control_new(loop, host);
+    struct control *control = control_new(loop, family);
     int error = control ? uv_pipe_open(&control->listener, file.fd) : UV_ENOMEM;
     if (error < 0) {
         socket_file_remove(&file);
@@ -128,13 +128,14 @@ struct control *control_listen(uv_loop_t *loop, struct host *host, const char *p
         return NULL;
     }
     control->file = file;
+    control->quit = quit;
+    control->quit_context = context;
     error = uv_listen((uv_stream_t *)&control->listener, SOCKET_BACKLOG, on_connection);
     if (error < 0) {
         fail_errno(failure, -error, "--control %s: listen", path);
         control_close(control);
         return NULL;
     }
-    host_on_event(host, on_event, control);
     return control;
 }
 
@@ -143,7 +144,6 @@ void control_close(struct control *control)
     if (!control || control->closing)
         return;
     control->closing = true;
-    host_on_event(control->host, NULL, NULL);
     socket_file_remove(&control->file); /* before the listener closes: nobody can have taken it for stale so far */
     uv_close((uv_handle_t *)&control->listener, on_closed);
     uv_close((uv_handle_t *)&control->turns, on_closed);

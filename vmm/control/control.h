@@ -1,22 +1,27 @@
 /*
  * The control socket: serves the protocol of include/cleave/control.md on a Unix socket, for vmctl and programs. It
- * calls the machine through vmm/host.h only, on the event-loop thread only, and never waits for a client.
+ * calls the machine through vmm/family.h only, on the event-loop thread only, and never waits for a client.
  */
 #ifndef VMM_CONTROL_CONTROL_H
 #define VMM_CONTROL_CONTROL_H
 
 #include "vmm/base/failure.h"
-#include "vmm/family/family.h"
+
+#include <cleave/cleave.h>
 
 #include <uv.h>
 
 struct control;
 
 /*
- * Listens at `path` and becomes the host's receiver of events. A stale socket there is replaced; a live one, or
+ * Listens at `path`. `quit` does what a client's `quit` asks for. A stale socket there is replaced; a live one, or
  * anything that is no socket, is left alone and makes this fail. NULL with *failure.
  */
-struct control *control_listen(uv_loop_t *loop, struct host *host, const char *path, struct failure *failure);
+struct control *control_listen(uv_loop_t *loop, struct cleave_family *family, const char *path,
+                               void (*quit)(void *context), void *context, struct cleave_failure *failure);
+
+/* Tells every client. */
+void control_event(struct control *control, const struct cleave_event *event);
 
 /*
  * Stops listening, removes the socket, and lets every client go once it has what was already said to it, or after half

@@ -30,14 +30,14 @@ static bool still_json(enum json_error_code code)
            code == json_error_null_byte_in_key;
 }
 
-static enum request_result parse_failed(const json_error_t *error, struct failure *failure)
+static enum request_result parse_failed(const json_error_t *error, struct cleave_failure *failure)
 {
     enum json_error_code code = json_error_code(error);
     if (code == json_error_out_of_memory) {
-        fail(failure, FAIL_NO_MEMORY, "out of memory for the request");
+        fail(failure, CLEAVE_NO_MEMORY, "out of memory for the request");
         return REQUEST_BROKEN;
     }
-    fail(failure, FAIL_INVALID_ARGUMENT, "%s: %.160s (at byte %d)",
+    fail(failure, CLEAVE_INVALID_ARGUMENT, "%s: %.160s (at byte %d)",
          code == json_error_invalid_utf8 ? "the request is not UTF-8"
          : still_json(code)              ? "the request is not acceptable"
                                          : "the request is not JSON",
@@ -61,17 +61,17 @@ static const struct command *find_command(const char *name)
     return NULL;
 }
 
-static int check_members(const json_t *object, struct failure *failure)
+static int check_members(const json_t *object, struct cleave_failure *failure)
 {
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)object, key, value) /* jansson's iteration is not const-correct */
         if (strcmp(key, "execute") != 0 && strcmp(key, "arguments") != 0 && strcmp(key, "id") != 0) return fail(
-            failure, FAIL_INVALID_ARGUMENT, "unknown member \"%.*s\" of the request", QUOTED, key);
+            failure, CLEAVE_INVALID_ARGUMENT, "unknown member \"%.*s\" of the request", QUOTED, key);
     return 0;
 }
 
-static int check_names(const struct command *command, const json_t *arguments, struct failure *failure)
+static int check_names(const struct command *command, const json_t *arguments, struct cleave_failure *failure)
 {
     const char *key;
     json_t *value;
@@ -81,17 +81,17 @@ static int check_names(const struct command *command, const json_t *arguments, s
         while (i < command->argument_count && strcmp(command->arguments[i].name, key) != 0)
             i++;
         if (i == command->argument_count)
-            return fail(failure, FAIL_INVALID_ARGUMENT, "%s: unknown argument \"%.*s\"", command->name, QUOTED, key);
+            return fail(failure, CLEAVE_INVALID_ARGUMENT, "%s: unknown argument \"%.*s\"", command->name, QUOTED, key);
     }
     return 0;
 }
 
 static int take_number(const struct command *command, const struct argument *argument, const json_t *value,
-                       uint64_t *out, struct failure *failure)
+                       uint64_t *out, struct cleave_failure *failure)
 {
     json_int_t number = json_integer_value(value);
     if (number < 0 || (uint64_t)number < argument->minimum || (uint64_t)number > argument->maximum)
-        return fail(failure, FAIL_INVALID_ARGUMENT,
+        return fail(failure, CLEAVE_INVALID_ARGUMENT,
                     "%s: argument \"%s\" is %" JSON_INTEGER_FORMAT ", must be from %" PRIu64 " to %" PRIu64,
                     command->name, argument->name, number, argument->minimum, argument->maximum);
     *out = (uint64_t)number;
@@ -99,15 +99,15 @@ static int take_number(const struct command *command, const struct argument *arg
 }
 
 static int take_text(const struct command *command, const struct argument *argument, const json_t *value,
-                     const char **out, struct failure *failure)
+                     const char **out, struct cleave_failure *failure)
 {
     const char *text = json_string_value(value);
     size_t length = json_string_length(value);
     if (strlen(text) != length)
-        return fail(failure, FAIL_INVALID_ARGUMENT, "%s: argument \"%s\" has a zero byte in it", command->name,
+        return fail(failure, CLEAVE_INVALID_ARGUMENT, "%s: argument \"%s\" has a zero byte in it", command->name,
                     argument->name);
     if (length < argument->minimum || length > argument->maximum)
-        return fail(failure, FAIL_INVALID_ARGUMENT,
+        return fail(failure, CLEAVE_INVALID_ARGUMENT,
                     "%s: argument \"%s\" is %zu bytes long, must be from %" PRIu64 " to %" PRIu64, command->name,
                     argument->name, length, argument->minimum, argument->maximum);
     *out = text;
@@ -115,7 +115,7 @@ static int take_text(const struct command *command, const struct argument *argum
 }
 
 static int take_choice(const struct command *command, const struct argument *argument, const json_t *value,
-                       uint64_t *out, struct failure *failure)
+                       uint64_t *out, struct cleave_failure *failure)
 {
     const char *text = json_string_value(value);
     char known[QUOTED] = "";
@@ -129,7 +129,7 @@ static int take_choice(const struct command *command, const struct argument *arg
         if (used < sizeof known)
             used += (size_t)snprintf(known + used, sizeof known - used, "%s\"%s\"", i ? " or " : "", choice);
     }
-    return fail(failure, FAIL_INVALID_ARGUMENT, "%s: argument \"%s\" is \"%.*s\", must be %s", command->name,
+    return fail(failure, CLEAVE_INVALID_ARGUMENT, "%s: argument \"%s\" is \"%.*s\", must be %s", command->name,
                 argument->name, QUOTED, text, known);
 }
 
@@ -149,18 +149,19 @@ static bool type_is_right(const struct argument *argument, const json_t *value)
 
 /* Takes argument i of the command. */
 static int take_value(struct request *request, const struct command *command, size_t i, const json_t *value,
-                      struct failure *failure)
+                      struct cleave_failure *failure)
 {
     const struct argument *argument = &command->arguments[i];
     if (!value) {
         request->values[i] = argument->default_value;
-        return argument->required ? fail(failure, FAIL_INVALID_ARGUMENT, "%s: argument \"%s\" is missing",
+        return argument->required ? fail(failure, CLEAVE_INVALID_ARGUMENT, "%s: argument \"%s\" is missing",
                                          command->name, argument->name)
                                   : 0;
     }
     if (!type_is_right(argument, value))
-        return fail(failure, FAIL_INVALID_ARGUMENT, "%s: argument \"%s\" must be %s %s", command->name, argument->name,
-                    argument->type == ARGUMENT_INTEGER ? "an" : "a", argument_type_name(argument->type));
+        return fail(failure, CLEAVE_INVALID_ARGUMENT, "%s: argument \"%s\" must be %s %s", command->name,
+                    argument->name, argument->type == ARGUMENT_INTEGER ? "an" : "a",
+                    argument_type_name(argument->type));
     switch (argument->type) {
     case ARGUMENT_BOOLEAN:
         request->values[i] = json_is_true(value);
@@ -175,20 +176,20 @@ static int take_value(struct request *request, const struct command *command, si
     return take_number(command, argument, value, &request->values[i], failure);
 }
 
-static int check_request(struct request *request, const json_t *object, struct failure *failure)
+static int check_request(struct request *request, const json_t *object, struct cleave_failure *failure)
 {
     if (check_members(object, failure) < 0)
         return -1;
     const json_t *name = json_object_get(object, "execute");
     const json_t *arguments = json_object_get(object, "arguments");
     if (!json_is_string(name))
-        return fail(failure, FAIL_INVALID_ARGUMENT, "\"execute\" is %s", name ? "not a string" : "missing");
+        return fail(failure, CLEAVE_INVALID_ARGUMENT, "\"execute\" is %s", name ? "not a string" : "missing");
     if (arguments && !json_is_object(arguments))
-        return fail(failure, FAIL_INVALID_ARGUMENT, "\"arguments\" is not an object");
+        return fail(failure, CLEAVE_INVALID_ARGUMENT, "\"arguments\" is not an object");
     const char *text = json_string_value(name);
     const struct command *command = strlen(text) == json_string_length(name) ? find_command(text) : NULL;
     if (!command)
-        return fail(failure, FAIL_COMMAND_NOT_FOUND, "no command \"%.*s\"; query-commands lists them", QUOTED, text);
+        return fail(failure, CLEAVE_COMMAND_NOT_FOUND, "no command \"%.*s\"; query-commands lists them", QUOTED, text);
     if (check_names(command, arguments, failure) < 0)
         return -1;
     for (size_t i = 0; i < command->argument_count; i++) {
@@ -200,7 +201,8 @@ static int check_request(struct request *request, const json_t *object, struct f
     return 0;
 }
 
-enum request_result request_parse(struct request *request, const char *line, size_t length, struct failure *failure)
+enum request_result request_parse(struct request *request, const char *line, size_t length,
+                                  struct cleave_failure *failure)
 {
     *request = (struct request){0};
     if (is_blank(line, length))
@@ -214,7 +216,7 @@ enum request_result request_parse(struct request *request, const char *line, siz
     enum request_result result = REQUEST_REFUSED;
     if (!json_is_object(object)) {
         request->id = json_null();
-        fail(failure, FAIL_INVALID_ARGUMENT, "the request is not an object");
+        fail(failure, CLEAVE_INVALID_ARGUMENT, "the request is not an object");
     } else {
         request->id = json_incref(json_object_get(object, "id"));
         if (check_request(request, object, failure) == 0)

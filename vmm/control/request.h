@@ -6,7 +6,8 @@
 #define VMM_CONTROL_REQUEST_H
 
 #include "vmm/base/failure.h"
-#include "vmm/family/family.h"
+
+#include <cleave/cleave.h>
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -37,18 +38,18 @@ struct argument {
 struct request;
 
 /* Does what was asked and returns the reply's "return", a new reference; NULL with *failure where it cannot. */
-typedef json_t *command_fn(struct host *host, const struct request *request, struct failure *failure);
+typedef json_t *command_fn(struct cleave_family *family, const struct request *request, struct cleave_failure *failure);
 
 /*
  * The place of a reply that takes its time. It outlives the client who waits for it. answer_give() sends the reply's
  * "return", which it takes over, or where `value` is NULL *failure, and frees the answer.
  */
 struct answer;
-void answer_give(struct answer *answer, json_t *value, const struct failure *failure);
+void answer_give(struct answer *answer, json_t *value, const struct cleave_failure *failure);
 
 /* Begins what was asked; 0 where answer_give() will be called, from the event loop. -1 with *failure: it will not. */
-typedef int command_start_fn(struct host *host, const struct request *request, struct answer *answer,
-                             struct failure *failure);
+typedef int command_start_fn(struct cleave_family *family, const struct request *request, struct answer *answer,
+                             struct cleave_failure *failure);
 
 struct command {
     const char *name;
@@ -80,7 +81,8 @@ enum request_result {
 };
 
 /* Checks one line. *request is to be cleared whatever the result is. */
-enum request_result request_parse(struct request *request, const char *line, size_t length, struct failure *failure);
+enum request_result request_parse(struct request *request, const char *line, size_t length,
+                                  struct cleave_failure *failure);
 void request_clear(struct request *request);
 
 /* "integer", "boolean" or "string". */

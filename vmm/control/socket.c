@@ -20,7 +20,7 @@ _Static_assert(sizeof((struct socket_file *)0)->path == sizeof((struct sockaddr_
  * it. A folder that cannot be read or locked is used without: binding itself never replaces anything. The lock ends
  * with the descriptor; -1 for none, or -2 with *failure.
  */
-static int lock_folder(const char *path, struct failure *failure)
+static int lock_folder(const char *path, struct cleave_failure *failure)
 {
     char folder[sizeof((struct socket_file *)0)->path];
     memcpy(folder, path, strlen(path) + 1);
@@ -37,7 +37,7 @@ static int lock_folder(const char *path, struct failure *failure)
         }
         if (waited == LOCK_WAIT_MS) {
             close(fd);
-            fail(failure, FAIL_BUSY, "--control %s: another process keeps the folder locked", path);
+            fail(failure, CLEAVE_BUSY, "--control %s: another process keeps the folder locked", path);
             return -2;
         }
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
@@ -46,14 +46,14 @@ static int lock_folder(const char *path, struct failure *failure)
 }
 
 /* Removes a stale socket at the address. 0 where the path is free then, or -1 with *failure. */
-static int remove_stale(const struct sockaddr_un *address, struct failure *failure)
+static int remove_stale(const struct sockaddr_un *address, struct cleave_failure *failure)
 {
     const char *path = address->sun_path;
     struct stat status;
     if (lstat(path, &status) < 0)
         return errno == ENOENT ? 0 : fail_errno(failure, errno, "--control %s", path);
     if (!S_ISSOCK(status.st_mode))
-        return fail(failure, FAIL_INVALID_ARGUMENT,
+        return fail(failure, CLEAVE_INVALID_ARGUMENT,
                     "--control %s: there is a file that is no socket; name another path", path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -61,7 +61,7 @@ static int remove_stale(const struct sockaddr_un *address, struct failure *failu
     int error = connect(fd, (const struct sockaddr *)address, sizeof *address) < 0 ? errno : 0;
     close(fd);
     if (error == 0 || error == EAGAIN)
-        return fail(failure, FAIL_BUSY, "--control %s: the socket is in use by another process", path);
+        return fail(failure, CLEAVE_BUSY, "--control %s: the socket is in use by another process", path);
     if (error != ECONNREFUSED)
         return fail_errno(failure, error, "--control %s: there is a socket that cannot be tried", path);
     if (unlink(path) < 0)
@@ -69,7 +69,7 @@ static int remove_stale(const struct sockaddr_un *address, struct failure *failu
     return 0;
 }
 
-static int bind_and_listen(struct socket_file *file, const struct sockaddr_un *address, struct failure *failure)
+static int bind_and_listen(struct socket_file *file, const struct sockaddr_un *address, struct cleave_failure *failure)
 {
     file->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (file->fd < 0)
@@ -91,14 +91,14 @@ static int bind_and_listen(struct socket_file *file, const struct sockaddr_un *a
     return 0;
 }
 
-int socket_file_listen(struct socket_file *file, const char *path, struct failure *failure)
+int socket_file_listen(struct socket_file *file, const char *path, struct cleave_failure *failure)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t length = strlen(path);
     if (length == 0)
-        return fail(failure, FAIL_INVALID_ARGUMENT, "--control: the path is empty");
+        return fail(failure, CLEAVE_INVALID_ARGUMENT, "--control: the path is empty");
     if (length >= sizeof address.sun_path)
-        return fail(failure, FAIL_INVALID_ARGUMENT,
+        return fail(failure, CLEAVE_INVALID_ARGUMENT,
                     "--control %.64s...: the path has %zu bytes, a socket's at most %zu", path, length,
                     sizeof address.sun_path - 1);
     memcpy(address.sun_path, path, length + 1);

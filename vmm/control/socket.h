@@ -22,7 +22,7 @@ struct socket_file {
  * Binds a socket of mode 0600 to `path` and listens. A stale socket there is replaced. Two processes that start on the
  * same path at once do not take it from each other. 0, or -1 with *failure.
  */
-int socket_file_listen(struct socket_file *file, const char *path, struct failure *failure);
+int socket_file_listen(struct socket_file *file, const char *path, struct cleave_failure *failure);
 
 /* Removes the file if it is still the one that was made. */
 void socket_file_remove(const struct socket_file *file);

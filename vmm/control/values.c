@@ -71,7 +71,7 @@ json_t *command_json(const struct command *command)
                      arguments);
 }
 
-json_t *facts_json(const struct host_facts *facts)
+json_t *facts_json(const struct cleave_facts *facts)
 {
     return json_pack("{s:s, s:i, s:o, s:i, s:o, s:o, s:I, s:I, s:I, s:I}", "version", CLEAVE_VERSION, "protocol",
                      CONTROL_PROTOCOL, "capabilities", capabilities(), "kvm_api_version", facts->kvm_api_version,
@@ -81,44 +81,44 @@ json_t *facts_json(const struct host_facts *facts)
                      (json_int_t)facts->pool_ready);
 }
 
-static const char *state_name(enum guest_state state)
+static const char *state_name(enum cleave_state state)
 {
     static const char *const names[] = {
-        [GUEST_RUNNING] = "running",
-        [GUEST_PAUSED] = "paused",
-        [GUEST_EXITED] = "exited",
-        [GUEST_CRASHED] = "crashed",
+        [CLEAVE_RUNNING] = "running",
+        [CLEAVE_PAUSED] = "paused",
+        [CLEAVE_EXITED] = "exited",
+        [CLEAVE_CRASHED] = "crashed",
     };
     return names[state];
 }
 
 /* "exit" and so on, or null for a guest that has not ended. */
-static json_t *end_json(enum guest_end end)
+static json_t *end_json(enum cleave_end end)
 {
     static const char *const names[] = {
-        [END_EXIT] = "exit",
-        [END_KILLED] = "killed",
-        [END_CRASH] = "crash",
+        [CLEAVE_END_EXIT] = "exit",
+        [CLEAVE_END_KILLED] = "killed",
+        [CLEAVE_END_CRASH] = "crash",
     };
-    return end == END_NONE ? json_null() : json_string(names[end]);
+    return end == CLEAVE_END_NONE ? json_null() : json_string(names[end]);
 }
 
-static json_t *exit_code_json(enum guest_end end, uint32_t code)
+static json_t *exit_code_json(enum cleave_end end, uint32_t code)
 {
-    return end == END_EXIT ? json_integer(code) : json_null();
+    return end == CLEAVE_END_EXIT ? json_integer(code) : json_null();
 }
 
-static json_t *reset_target_json(enum reset_target target)
+static json_t *reset_target_json(enum cleave_reset_target target)
 {
     static const char *const names[] = {
-        [RESET_TO_FORK] = "fork",
-        [RESET_TO_CHECKPOINT] = "checkpoint",
-        [RESET_TO_RESTORE] = "restore",
+        [CLEAVE_RESET_TO_FORK] = "fork",
+        [CLEAVE_RESET_TO_CHECKPOINT] = "checkpoint",
+        [CLEAVE_RESET_TO_RESTORE] = "restore",
     };
-    return target == RESET_NOWHERE ? json_null() : json_string(names[target]);
+    return target == CLEAVE_RESET_NOWHERE ? json_null() : json_string(names[target]);
 }
 
-json_t *guest_json(const struct guest_info *guest)
+json_t *guest_json(const struct cleave_guest_info *guest)
 {
     return json_pack("{s:I, s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:o, s:o}", "id", number(guest->id), "parent",
                      guest->has_parent ? json_integer(number(guest->parent)) : json_null(), "state",
@@ -140,34 +140,34 @@ static json_t *phases_json(const char *const names[], const uint64_t ns[], unsig
     return phases;
 }
 
-json_t *checkpoint_json(const struct checkpoint_report *report)
+json_t *checkpoint_json(const struct cleave_checkpoint_report *report)
 {
     return json_pack("{s:I, s:I}", "pause_ns", number(report->pause_ns), "published_pages",
                      number(report->published_pages));
 }
 
-json_t *reset_json(const struct reset_report *report)
+json_t *reset_json(const struct cleave_reset_report *report)
 {
     return json_pack("{s:I, s:I, s:o}", "dropped_pages", number(report->dropped_pages), "total_ns",
                      number(report->total_ns), "phases",
-                     phases_json(reset_phase_names, report->phases_ns, RESET_PHASES));
+                     phases_json(cleave_reset_phase_names, report->phases_ns, CLEAVE_RESET_PHASES));
 }
 
-json_t *snapshot_json(const struct snapshot_report *report)
+json_t *snapshot_json(const struct cleave_save_report *report)
 {
     return json_pack("{s:I, s:I, s:I, s:I}", "bytes", number(report->bytes), "pages", number(report->pages), "pause_ns",
                      number(report->pause_ns), "total_ns", number(report->total_ns));
 }
 
-json_t *restore_json(const struct restore_report *report)
+json_t *restore_json(const struct cleave_restore_report *report)
 {
     return json_pack("{s:I, s:I}", "id", number(report->id), "ready_ns", number(report->ready_ns));
 }
 
-json_t *fork_json(const struct fork_report *report)
+json_t *fork_json(const struct cleave_fork_report *report)
 {
     json_t *children = json_array();
-    json_t *phases = phases_json(fork_phase_names, report->phases_ns, FORK_PHASES);
+    json_t *phases = phases_json(cleave_fork_phase_names, report->phases_ns, CLEAVE_FORK_PHASES);
     int result = children && phases ? 0 : -1;
     for (unsigned i = 0; i < report->count && result == 0; i++)
         result = json_array_append_new(children, json_pack("{s:I, s:I}", "id", number(report->children[i].id),
@@ -181,7 +181,7 @@ json_t *fork_json(const struct fork_report *report)
                      phases, "published_pages", number(report->published_pages));
 }
 
-json_t *stats_json(const struct guest_stats *stats)
+json_t *stats_json(const struct cleave_stats *stats)
 {
     json_t *object = json_object();
     for (size_t i = 0; i < stats->count; i++)
@@ -193,14 +193,14 @@ json_t *stats_json(const struct guest_stats *stats)
 }
 
 /* A raw entry uses all 64 bits, more than every JSON reader keeps, so it travels as text. */
-static json_t *step_json(const struct translation_step *step)
+static json_t *step_json(const struct cleave_translation_step *step)
 {
     char entry[19];
     snprintf(entry, sizeof entry, "0x%016" PRIx64, step->entry);
     return json_pack("{s:i, s:s}", "level", (int)step->level, "entry", entry);
 }
 
-json_t *translation_json(const struct translation *translation)
+json_t *translation_json(const struct cleave_translation *translation)
 {
     json_t *steps = json_array();
     for (unsigned i = 0; i < translation->step_count; i++)
@@ -217,7 +217,7 @@ json_t *translation_json(const struct translation *translation)
                      (int)translation->dirty, "memory_type", translation->memory_type, "backing", translation->backing);
 }
 
-static json_t *mapping_json(const struct mapping *mapping)
+static json_t *mapping_json(const struct cleave_mapping *mapping)
 {
     return json_pack("{s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:b, s:b, s:s}", "gpa", number(mapping->gpa), "bytes",
                      number(mapping->bytes), "hpa", number(mapping->hpa), "page_size", number(mapping->page_size),
@@ -226,7 +226,7 @@ static json_t *mapping_json(const struct mapping *mapping)
                      mapping->memory_type);
 }
 
-json_t *mappings_json(const struct mapping *list, size_t count, uint64_t next)
+json_t *mappings_json(const struct cleave_mapping *list, size_t count, uint64_t next)
 {
     json_t *mappings = json_array();
     for (size_t i = 0; i < count; i++)
@@ -237,30 +237,30 @@ json_t *mappings_json(const struct mapping *list, size_t count, uint64_t next)
     return json_pack("{s:o, s:o*}", "mappings", mappings, "next", next ? json_integer(number(next)) : NULL);
 }
 
-json_t *mark_json(const struct mark *mark)
+json_t *mark_json(const struct cleave_mark *mark)
 {
     return json_pack("{s:I, s:I}", "value", (json_int_t)mark->value, "timestamp_ns", number(mark->timestamp_ns));
 }
 
-static const char *event_kind_name(enum host_event_kind kind)
+static const char *event_kind_name(enum cleave_event_kind kind)
 {
     static const char *const names[] = {
-        [EVENT_STARTED] = "STARTED",
-        [EVENT_PAUSED] = "PAUSED",
-        [EVENT_RESUMED] = "RESUMED",
-        [EVENT_FORKED] = "FORKED",
-        [EVENT_MARK] = "MARK",
-        [EVENT_EXITED] = "EXITED",
-        [EVENT_CRASHED] = "CRASHED",
-        [EVENT_OVERLAY_LIMIT] = "OVERLAY_LIMIT",
-        [EVENT_RESET] = "RESET",
-        [EVENT_SNAPSHOT_PROGRESS] = "SNAPSHOT_PROGRESS",
-        [EVENT_SNAPSHOT_DONE] = "SNAPSHOT_DONE",
+        [CLEAVE_EVENT_STARTED] = "STARTED",
+        [CLEAVE_EVENT_PAUSED] = "PAUSED",
+        [CLEAVE_EVENT_RESUMED] = "RESUMED",
+        [CLEAVE_EVENT_FORKED] = "FORKED",
+        [CLEAVE_EVENT_MARK] = "MARK",
+        [CLEAVE_EVENT_EXITED] = "EXITED",
+        [CLEAVE_EVENT_CRASHED] = "CRASHED",
+        [CLEAVE_EVENT_OVERLAY_LIMIT] = "OVERLAY_LIMIT",
+        [CLEAVE_EVENT_RESET] = "RESET",
+        [CLEAVE_EVENT_SNAPSHOT_PROGRESS] = "SNAPSHOT_PROGRESS",
+        [CLEAVE_EVENT_SNAPSHOT_DONE] = "SNAPSHOT_DONE",
     };
     return names[kind];
 }
 
-static json_t *children_json(const struct host_event *event)
+static json_t *children_json(const struct cleave_event *event)
 {
     json_t *children = json_array();
     for (unsigned i = 0; i < event->child_count; i++)
@@ -271,38 +271,38 @@ static json_t *children_json(const struct host_event *event)
     return children;
 }
 
-static json_t *event_data_json(const struct host_event *event)
+static json_t *event_data_json(const struct cleave_event *event)
 {
     json_int_t guest = number(event->guest);
     const char *reason = event->reason ? event->reason : "";
     switch (event->kind) {
-    case EVENT_FORKED:
+    case CLEAVE_EVENT_FORKED:
         return json_pack("{s:I, s:o}", "guest", guest, "children", children_json(event));
-    case EVENT_MARK:
+    case CLEAVE_EVENT_MARK:
         return json_pack("{s:I, s:I}", "guest", guest, "value", (json_int_t)event->mark);
-    case EVENT_EXITED:
+    case CLEAVE_EVENT_EXITED:
         return json_pack("{s:I, s:o, s:o}", "guest", guest, "reason", end_json(event->end), "exit_code",
                          exit_code_json(event->end, event->exit_code));
-    case EVENT_CRASHED:
+    case CLEAVE_EVENT_CRASHED:
         return json_pack("{s:I, s:o}", "guest", guest, "reason", text_json(reason, strlen(reason)));
-    case EVENT_OVERLAY_LIMIT:
+    case CLEAVE_EVENT_OVERLAY_LIMIT:
         return json_pack("{s:I, s:I}", "guest", guest, "overlay_bytes", (json_int_t)event->overlay_bytes);
-    case EVENT_SNAPSHOT_PROGRESS:
+    case CLEAVE_EVENT_SNAPSHOT_PROGRESS:
         return json_pack("{s:I, s:o, s:I, s:I}", "guest", guest, "path", text_json(event->path, strlen(event->path)),
                          "bytes", number(event->bytes_done), "of", number(event->bytes_total));
-    case EVENT_SNAPSHOT_DONE:
+    case CLEAVE_EVENT_SNAPSHOT_DONE:
         return json_pack("{s:I, s:o, s:o}", "guest", guest, "path", text_json(event->path, strlen(event->path)),
                          "error", event->reason ? text_json(reason, strlen(reason)) : json_null());
-    case EVENT_STARTED:
-    case EVENT_PAUSED:
-    case EVENT_RESUMED:
-    case EVENT_RESET:
+    case CLEAVE_EVENT_STARTED:
+    case CLEAVE_EVENT_PAUSED:
+    case CLEAVE_EVENT_RESUMED:
+    case CLEAVE_EVENT_RESET:
         break;
     }
     return json_pack("{s:I}", "guest", guest);
 }
 
-json_t *event_json(const struct host_event *event)
+json_t *event_json(const struct cleave_event *event)
 {
     return json_pack("{s:s, s:o, s:I}", "event", event_kind_name(event->kind), "data", event_data_json(event),
                      "timestamp_ns", number(event->timestamp_ns));
@@ -313,8 +313,8 @@ json_t *return_json(json_t *value, json_t *id)
     return json_pack("{s:o, s:O*}", "return", value, "id", id);
 }
 
-json_t *failure_json(const struct failure *failure, json_t *id)
+json_t *failure_json(const struct cleave_failure *failure, json_t *id)
 {
-    return json_pack("{s:{s:s, s:o}, s:O*}", "error", "class", failure_class_name(failure->class), "desc",
+    return json_pack("{s:{s:s, s:o}, s:O*}", "error", "class", cleave_failure_name(failure->kind), "desc",
                      text_json(failure->text, strlen(failure->text)), "id", id);
 }

@@ -2,9 +2,9 @@
 #ifndef VMM_CONTROL_VALUES_H
 #define VMM_CONTROL_VALUES_H
 
-#include "vmm/control/request.h"
 #include "vmm/base/failure.h"
-#include "vmm/family/family.h"
+#include "vmm/control/request.h"
+#include <cleave/cleave.h>
 
 #include <jansson.h>
 
@@ -12,21 +12,21 @@
 json_t *greeting_json(void);
 
 json_t *command_json(const struct command *command);
-json_t *facts_json(const struct host_facts *facts);
-json_t *guest_json(const struct guest_info *guest);
-json_t *fork_json(const struct fork_report *report);
-json_t *checkpoint_json(const struct checkpoint_report *report);
-json_t *reset_json(const struct reset_report *report);
-json_t *snapshot_json(const struct snapshot_report *report);
-json_t *restore_json(const struct restore_report *report);
-json_t *stats_json(const struct guest_stats *stats);
-json_t *translation_json(const struct translation *translation);
-json_t *mappings_json(const struct mapping *list, size_t count, uint64_t next);
-json_t *mark_json(const struct mark *mark);
-json_t *event_json(const struct host_event *event);
+json_t *facts_json(const struct cleave_facts *facts);
+json_t *guest_json(const struct cleave_guest_info *guest);
+json_t *fork_json(const struct cleave_fork_report *report);
+json_t *checkpoint_json(const struct cleave_checkpoint_report *report);
+json_t *reset_json(const struct cleave_reset_report *report);
+json_t *snapshot_json(const struct cleave_save_report *report);
+json_t *restore_json(const struct cleave_restore_report *report);
+json_t *stats_json(const struct cleave_stats *stats);
+json_t *translation_json(const struct cleave_translation *translation);
+json_t *mappings_json(const struct cleave_mapping *list, size_t count, uint64_t next);
+json_t *mark_json(const struct cleave_mark *mark);
+json_t *event_json(const struct cleave_event *event);
 
 /* Replies; `value` is taken over, `id` is not, and is left out where NULL. */
 json_t *return_json(json_t *value, json_t *id);
-json_t *failure_json(const struct failure *failure, json_t *id);
+json_t *failure_json(const struct cleave_failure *failure, json_t *id);
 
 #endif

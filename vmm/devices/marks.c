@@ -22,7 +22,7 @@ void marks_free(struct marks *marks)
 static void grow(struct marks *marks)
 {
     size_t capacity = marks->capacity ? 2 * marks->capacity : 64;
-    struct mark *ring = realloc(marks->ring, capacity * sizeof *ring);
+    struct cleave_mark *ring = realloc(marks->ring, capacity * sizeof *ring);
     if (!ring)
         return;
     marks->ring = ring;
@@ -33,10 +33,10 @@ void marks_add(struct marks *marks, uint32_t value)
 {
     uint64_t now = clock_ns();
     pthread_mutex_lock(&marks->lock);
-    if (marks->total == marks->capacity && marks->capacity < HOST_MARKS_MAX)
+    if (marks->total == marks->capacity && marks->capacity < MARKS_KEPT)
         grow(marks);
     if (marks->capacity)
-        marks->ring[marks->total++ % marks->capacity] = (struct mark){value, now};
+        marks->ring[marks->total++ % marks->capacity] = (struct cleave_mark){value, now};
     pthread_mutex_unlock(&marks->lock);
 }
 
@@ -46,7 +46,7 @@ static uint64_t oldest(const struct marks *marks)
     return marks->total > marks->capacity ? marks->total - marks->capacity : 0;
 }
 
-bool marks_next(struct marks *marks, struct mark *mark)
+bool marks_next(struct marks *marks, struct cleave_mark *mark)
 {
     pthread_mutex_lock(&marks->lock);
     if (marks->passed < oldest(marks))
@@ -58,12 +58,12 @@ bool marks_next(struct marks *marks, struct mark *mark)
     return found;
 }
 
-struct mark *marks_copy(struct marks *marks, size_t *count)
+struct cleave_mark *marks_copy(struct marks *marks, size_t *count)
 {
     pthread_mutex_lock(&marks->lock);
     uint64_t first = oldest(marks);
     *count = marks->total - first;
-    struct mark *copy = *count ? malloc(*count * sizeof *copy) : NULL;
+    struct cleave_mark *copy = *count ? malloc(*count * sizeof *copy) : NULL;
     if (!copy)
         *count = 0;
     for (size_t i = 0; i < *count; i++)

@@ -2,13 +2,15 @@
 #ifndef VMM_DEVICES_MARKS_H
 #define VMM_DEVICES_MARKS_H
 
-#include "vmm/family/family.h"
+#include <cleave/guest.h>
 
 #include <pthread.h>
 
+#define MARKS_KEPT 65536
+
 struct marks {
     pthread_mutex_t lock;
-    struct mark *ring; /* grows up to HOST_MARKS_MAX; under lock, as are the rest */
+    struct cleave_mark *ring; /* grows up to MARKS_KEPT; under lock, as are the rest */
     size_t capacity;
     uint64_t total;  /* ever made */
     uint64_t passed; /* handed out by marks_next() */
@@ -21,9 +23,9 @@ void marks_free(struct marks *marks);
 void marks_add(struct marks *marks, uint32_t value);
 
 /* The next mark not yet handed out; marks that were overwritten before are skipped. False: none. */
-bool marks_next(struct marks *marks, struct mark *mark);
+bool marks_next(struct marks *marks, struct cleave_mark *mark);
 
 /* All that are kept, in order; the caller frees. NULL with *count 0 when there are none or no memory. */
-struct mark *marks_copy(struct marks *marks, size_t *count);
+struct cleave_mark *marks_copy(struct marks *marks, size_t *count);
 
 #endif

@@ -1,23 +1,15 @@
-/* The host: making and freeing it, the registry of guests, and their ends. See host.h and host_internal.h. */
+/* The family: making and freeing it, the registry of guests, and their ends. See <cleave/cleave.h> and internal.h. */
 #include "vmm/family/internal.h"
 
+#include "vmm/base/bell.h"
 #include "vmm/base/clock.h"
-#include "vmm/kvm/features.h"
-#include "vmm/base/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define EXIT_QUIT    124
-#define EXIT_CRASHED 126
-
-#define WINDOW_MAPPINGS_LEAST 64
-#define WINDOW_MAPPINGS_MOST  4096
 
 static size_t read_map_limit(void)
 {
@@ -31,399 +23,129 @@ static size_t read_map_limit(void)
     return limit;
 }
 
-static int open_terminal(struct host *host, struct failure *failure)
+static uint64_t take_window(void *windows)
 {
-    int fd = STDOUT_FILENO;
-    if (host->options->console == CONSOLE_NONE) {
-        fd = -1;
-    } else if (host->options->console == CONSOLE_FILE) {
-        fd = host->console_file = open(host->options->console_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-        if (fd < 0)
-            return fail_errno(failure, errno, "--console file:%s", host->options->console_path);
-    }
-    host->terminal = terminal_new(fd);
-    return host->terminal ? 0 : fail(failure, FAIL_NO_MEMORY, "out of memory for the console");
+    return windows_take(windows);
 }
 
-/* The snapshot of --restore says what machines this host makes, and what processor they see. */
-static int open_restored(struct host *host, struct failure *failure)
+static void release_window(void *windows, uint64_t window)
 {
-    const char *path = host->options->restore;
-    if (!path)
+    windows_release(windows, window);
+}
+
+static int make_parts(struct cleave_family *family, const struct cleave_config *config, struct cleave_failure *failure)
+{
+    family->bell = bell_new();
+    if (family->bell < 0)
+        return fail_errno(failure, errno, "cannot make a descriptor for the VMM");
+    mailbox_init(&family->mailbox, family->bell);
+    if (kvm_open(&family->kvm, failure) < 0 ||
+        (config->snapshot && family_open_snapshot(family, config->snapshot, failure) < 0))
+        return -1;
+    family->terminal = terminal_new(config->console > 0 ? config->console : -1);
+    family->reaper = background_new("reaper");
+    if (!family->terminal || !family->reaper)
+        return fail(failure, CLEAVE_NO_MEMORY, "out of memory or threads for the VMM");
+    if (store_init(&family->store, family->config.memory, family->reaper, failure) < 0)
+        return -1;
+    family->windows = (struct vm_windows){take_window, release_window, family->store.windows};
+    family->vms = (struct vm_config){&family->kvm, &family->windows, family->config.memory, family->config.cpus};
+    family->pool = pool_new(&family->vms);
+    return family->pool ? 0 : fail(failure, CLEAVE_NO_MEMORY, "out of memory or threads for the VMM");
+}
+
+static int check_config(const struct cleave_config *config, struct cleave_failure *failure)
+{
+    if (config->snapshot)
         return 0;
-    struct snapshot_error error;
-    host->restored = calloc(1, sizeof *host->restored);
-    if (!host->restored)
-        return fail(failure, FAIL_NO_MEMORY, "out of memory for a snapshot");
-    if (snapshot_chain_open(host->restored, path, &error) < 0) {
-        free(host->restored);
-        host->restored = NULL;
-        return host_fail_snapshot(&error, failure);
-    }
-    const struct snapshot_state *state = snapshot_state(host->restored->files[host->restored->count - 1]);
-    host->own_options.memory = state->machine.memory;
-    host->own_options.cpus = state->machine.cpus;
-    if (features_check(state->cpuid, state->cpuid_count, host->kvm.cpuid, path, failure) < 0)
-        return -1;
-    return kvm_show_cpuid(&host->kvm, state->cpuid, state->cpuid_count, failure);
+    if (config->memory < CLEAVE_MEMORY_MIN || config->memory > CLEAVE_MEMORY_MAX || config->memory % PAGE_BYTES)
+        return fail(failure, CLEAVE_INVALID_ARGUMENT,
+                    "%" PRIu64 " bytes of memory: want 4 MiB to 64 GiB, in multiples of 4 KiB", config->memory);
+    if (config->cpus < 1 || config->cpus > CLEAVE_CPUS_MAX)
+        return fail(failure, CLEAVE_INVALID_ARGUMENT, "%u vCPUs: want 1 to %d", config->cpus, CLEAVE_CPUS_MAX);
+    return 0;
 }
 
-/* Nobody needs the chain once its guest has been made. */
-void host_close_restored(struct host *host)
+struct cleave_family *cleave_family_new(const struct cleave_config *config, struct cleave_failure *failure)
 {
-    if (!host->restored)
-        return;
-    snapshot_chain_close(host->restored);
-    free(host->restored);
-    host->restored = NULL;
-}
-
-static void on_wake(uv_async_t *handle)
-{
-    host_take_reports(handle->data);
-}
-
-static int make_parts(struct host *host, struct failure *failure)
-{
-    if (open_terminal(host, failure) < 0 || kvm_open(&host->kvm, failure) < 0 || open_restored(host, failure) < 0)
-        return -1;
-    host->windows = windows_new(host->options->memory);
-    host->reaper = background_new("reaper");
-    if (!host->windows || !host->reaper)
-        return fail(failure, FAIL_NO_MEMORY, "out of memory for the VMM");
-    host->layers = layers_new(host->reaper);
-    if (!host->layers)
-        return fail(failure, FAIL_NO_MEMORY, "out of memory for the VMM");
-    host->views = views_new(host->layers, failure);
-    if (!host->views)
-        return -1;
-    struct vm_config config = {&host->kvm, host->windows, host->options->memory, host->options->cpus};
-    host->pool = pool_new(&config);
-    return host->pool ? 0 : fail(failure, FAIL_NO_MEMORY, "out of memory for the VMM");
-}
-
-struct host *host_new(uv_loop_t *loop, const struct options *options, struct failure *failure)
-{
-    struct host *host = calloc(1, sizeof *host);
-    if (!host) {
-        fail(failure, FAIL_NO_MEMORY, "out of memory for the VMM");
+    if (check_config(config, failure) < 0)
+        return NULL;
+    struct cleave_family *family = calloc(1, sizeof *family);
+    if (!family) {
+        fail(failure, CLEAVE_NO_MEMORY, "out of memory for the VMM");
         return NULL;
     }
-    host->loop = loop;
-    host->own_options = *options;
-    host->options = &host->own_options;
-    host->kvm.fd = host->console_file = -1;
-    host->map_limit = read_map_limit();
-    pthread_mutex_init(&host->lock, NULL);
-    uv_async_init(loop, &host->wake, on_wake);
-    host->wake.data = host;
-    uv_async_init(loop, &host->load_ended, host_end_loads);
-    host->load_ended.data = host;
-    uv_timer_init(loop, &host->overlay_timer);
-    uv_timer_init(loop, &host->save_timer);
-    host->save_timer.data = host;
-    uv_unref((uv_handle_t *)&host->wake); /* being told something is no reason to stay */
-    uv_unref((uv_handle_t *)&host->load_ended);
+    family->config = *config;
+    family->kvm.fd = family->bell = -1;
+    family->map_limit = read_map_limit();
     vm_init_signal();
-    if (make_parts(host, failure) == 0)
-        return host;
-    host_free(host);
+    if (make_parts(family, config, failure) == 0)
+        return family;
+    cleave_family_free(family);
     return NULL;
 }
 
-static void close_handles(struct host *host)
+void cleave_family_free(struct cleave_family *family)
 {
-    uv_close((uv_handle_t *)&host->wake, NULL);
-    uv_close((uv_handle_t *)&host->load_ended, NULL);
-    uv_close((uv_handle_t *)&host->overlay_timer, NULL);
-    uv_close((uv_handle_t *)&host->save_timer, NULL);
-    uv_run(host->loop, UV_RUN_NOWAIT);
-}
-
-void host_free(struct host *host)
-{
-    for (size_t i = 0; i < host->count; i++) {
-        if (host->machines[i]->vm)
-            vm_free(machine_end(host->machines[i]));
-        machine_free(host->machines[i]);
+    if (!family)
+        return;
+    cleave_family_end(family);
+    family_wait_saves(family);
+    family_wait_loads(family);
+    for (size_t i = 0; i < family->count; i++)
+        machine_free(family->machines[i]);
+    free(family->machines);
+    family_close_snapshot(family);
+    pool_free(family->pool);
+    if (family->store.background)
+        store_free(&family->store);
+    background_free(family->reaper);
+    if (family->kvm.fd >= 0)
+        kvm_close(&family->kvm);
+    terminal_free(family->terminal);
+    if (family->bell >= 0) {
+        mailbox_destroy(&family->mailbox);
+        close(family->bell);
     }
-    free(host->machines);
-    host_close_restored(host);
-    pool_free(host->pool);
-    if (host->zeros)
-        layer_close(host->layers, host->zeros);
-    layers_free(host->layers);
-    background_free(host->reaper);
-    views_free(host->views);
-    windows_free(host->windows);
-    if (host->kvm.fd >= 0)
-        kvm_close(&host->kvm);
-    terminal_free(host->terminal);
-    if (host->console_file >= 0)
-        close(host->console_file);
-    close_handles(host);
-    pthread_mutex_destroy(&host->lock);
-    free(host);
+    free(family);
 }
 
-struct layers *host_layers(const struct host *host)
+int cleave_family_descriptor(const struct cleave_family *family)
 {
-    return host->layers;
+    return family->bell;
 }
 
-void host_on_event(struct host *host, host_event_fn *fn, void *context)
+void cleave_family_dispatch(struct cleave_family *family)
 {
-    host->on_event = fn;
-    host->event_context = context;
+    bell_clear(family->bell);
+    family_take_reports(family);
+    family_take_saves(family);
+    family_take_loads(family);
 }
 
-void host_on_done(struct host *host, void (*fn)(void *context), void *context)
+void cleave_family_on_event(struct cleave_family *family, cleave_event_fn *fn, void *context)
 {
-    host->on_done = fn;
-    host->done_context = context;
+    family->on_event = fn;
+    family->event_context = context;
 }
 
-int host_exit_status(const struct host *host)
+void cleave_family_on_idle(struct cleave_family *family, void (*fn)(void *context), void *context)
 {
-    return host->exit_status;
+    family->on_idle = fn;
+    family->idle_context = context;
 }
 
-void host_emit(struct host *host, const struct host_event *event)
+void cleave_family_end(struct cleave_family *family)
 {
-    if (host->on_event)
-        host->on_event(host->event_context, event);
-}
-
-struct machine *host_find(struct host *host, uint64_t id, struct failure *failure)
-{
-    size_t low = 0, high = host->count;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (host->machines[middle]->id < id)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low < host->count && host->machines[low]->id == id)
-        return host->machines[low];
-    fail(failure, FAIL_GUEST_NOT_FOUND, "there is no guest %" PRIu64 "; see query-guests", id);
-    return NULL;
-}
-
-struct machine *host_find_held(struct host *host, uint64_t id, struct failure *failure)
-{
-    host_take_reports(host);
-    struct machine *machine = host_find(host, id, failure);
-    if (machine && !machine->vm) {
-        fail(failure, FAIL_GUEST_NOT_FOUND, "guest %" PRIu64 " has ended", id);
-        return NULL;
-    }
-    return machine;
-}
-
-struct machine *host_find_live(struct host *host, uint64_t id, struct failure *failure)
-{
-    struct machine *machine = host_find_held(host, id, failure);
-    if (machine && machine_has_ended(machine)) {
-        fail(failure, FAIL_GUEST_NOT_FOUND, "guest %" PRIu64 " has ended; reset returns it to its checkpoint", id);
-        return NULL;
-    }
-    return machine;
-}
-
-size_t host_mapping_budget(const struct host *host)
-{
-    size_t share = host->map_limit / 2 / (host->live + 1);
-    return share < WINDOW_MAPPINGS_LEAST  ? WINDOW_MAPPINGS_LEAST
-           : share > WINDOW_MAPPINGS_MOST ? WINDOW_MAPPINGS_MOST
-                                          : share;
-}
-
-int host_check_limit(const struct host *host, unsigned more, struct failure *failure)
-{
-    uint64_t limit = host->options->limit_guests;
-    const size_t taken = host->live + host->loading;
-    if (!limit || taken + more <= limit)
-        return 0;
-    return fail(failure, FAIL_LIMIT_EXCEEDED, "%zu guests and %u more would exceed --limit-guests %" PRIu64, taken,
-                more, limit);
-}
-
-int host_reserve(struct host *host, size_t more, struct failure *failure)
-{
-    if (host->count + more <= host->room)
-        return 0;
-    size_t room = 2 * (host->count + more);
-    struct machine **grown = realloc(host->machines, room * sizeof(struct machine *));
-    if (!grown)
-        return fail(failure, FAIL_NO_MEMORY, "out of memory for the list of guests");
-    host->machines = grown;
-    host->room = room;
-    return 0;
-}
-
-void host_add(struct host *host, struct machine *machine)
-{
-    host->machines[host->count++] = machine;
-    host->live++;
-}
-
-/* Forgets the oldest ended guest beyond those that are kept, but never the root. */
-static void forget_oldest(struct host *host)
-{
-    for (size_t i = 1; i < host->count && host->ended > ENDED_KEPT; i++) {
-        struct machine *machine = host->machines[i];
-        pthread_mutex_lock(&host->lock);
-        bool posted = machine->report.posted; /* its last words are still to be taken */
-        pthread_mutex_unlock(&host->lock);
-        if (machine->vm || posted)
+    family->over = true;
+    for (size_t i = family->count; i-- > 0;) {
+        if (i >= family->count || !family->machines[i]->vm)
             continue;
-        memmove(host->machines + i, host->machines + i + 1, (host->count - i - 1) * sizeof(struct machine *));
-        host->count--;
-        host->ended--;
-        machine_free(machine);
-        return;
-    }
-}
-
-static void finish(struct host *host)
-{
-    if (host->done)
-        return;
-    host->done = true;
-    if (host->on_done)
-        host->on_done(host->done_context);
-}
-
-/* The process's exit status follows the root; a root that was killed did not end by itself. */
-static int status_of(enum guest_end end, uint32_t exit_code)
-{
-    switch (end) {
-    case END_EXIT:
-        return (int)(exit_code & 0xff);
-    case END_CRASH:
-        return EXIT_CRASHED;
-    default:
-        return EXIT_QUIT;
-    }
-}
-
-/* Frees what the guest holds; its record stays. */
-static void release(struct host *host, struct machine *machine)
-{
-    vm_free_later(host->reaper, machine_end(machine));
-    layers_settle(host->layers);
-    host->live--;
-    host->ended++;
-}
-
-void host_finish_without_guests(struct host *host)
-{
-    if (!host->live && !host->saves && !host->loading && !host->options->linger)
-        finish(host);
-}
-
-void host_end(struct host *host, struct machine *machine, enum guest_end end, uint32_t exit_code, const char *reason)
-{
-    if (end != END_KILLED && machine->instant.kind == RESET_TO_CHECKPOINT) {
-        vm_stop(machine->vm);
-        console_flush(&machine->console);
-    } else {
-        release(host, machine);
-    }
-    machine->state = end == END_CRASH ? GUEST_CRASHED : GUEST_EXITED;
-    machine->end = end;
-    machine->exit_code = exit_code;
-    if (machine->id == 0)
-        host->exit_status = status_of(end, exit_code);
-    struct host_event event = {
-        .kind = end == END_CRASH ? EVENT_CRASHED : EVENT_EXITED,
-        .guest = machine->id,
-        .timestamp_ns = clock_ns(),
-        .end = end,
-        .exit_code = exit_code,
-        .reason = reason,
-    };
-    host_emit(host, &event);
-    forget_oldest(host);
-    host_finish_without_guests(host);
-}
-
-void host_report_started(struct host *host, struct machine *machine)
-{
-    if (machine->started)
-        return;
-    machine->started = true;
-    struct host_event event = {
-        .kind = EVENT_STARTED, .guest = machine->id, .timestamp_ns = vm_wait_entered(machine->vm, 1)};
-    host_emit(host, &event);
-}
-
-void host_start(struct host *host, struct machine *machine)
-{
-    machine->state = GUEST_RUNNING;
-    vm_start(machine->vm);
-    host_report_started(host, machine);
-}
-
-static void emit_state(struct host *host, struct machine *machine, enum host_event_kind kind)
-{
-    struct host_event event = {.kind = kind, .guest = machine->id, .timestamp_ns = clock_ns()};
-    host_emit(host, &event);
-}
-
-int host_pause(struct host *host, uint64_t guest, struct failure *failure)
-{
-    struct machine *machine = host_find_live(host, guest, failure);
-    if (!machine)
-        return -1;
-    if (machine->state == GUEST_PAUSED)
-        return 0;
-    vm_stop(machine->vm);
-    machine->state = GUEST_PAUSED;
-    emit_state(host, machine, EVENT_PAUSED);
-    return 0;
-}
-
-int host_resume(struct host *host, uint64_t guest, struct failure *failure)
-{
-    struct machine *machine = host_find_live(host, guest, failure);
-    if (!machine)
-        return -1;
-    if (machine->state == GUEST_RUNNING)
-        return 0;
-    host_start(host, machine);
-    emit_state(host, machine, EVENT_RESUMED);
-    return 0;
-}
-
-int host_kill(struct host *host, uint64_t guest, struct failure *failure)
-{
-    struct machine *machine = host_find_held(host, guest, failure);
-    if (!machine)
-        return -1;
-    if (machine_has_ended(machine)) {
-        release(host, machine);
-        forget_oldest(host);
-        host_finish_without_guests(host);
-    } else {
-        host_end(host, machine, END_KILLED, 0, NULL);
-    }
-    return 0;
-}
-
-void host_quit(struct host *host)
-{
-    for (size_t i = host->count; i-- > 0;) {
-        if (i >= host->count || !host->machines[i]->vm)
-            continue;
-        if (machine_has_ended(host->machines[i]))
-            release(host, host->machines[i]);
+        if (machine_has_ended(family->machines[i]))
+            family_release(family, family->machines[i]);
         else
-            host_end(host, host->machines[i], END_KILLED, 0, NULL);
+            family_end(family, family->machines[i], CLEAVE_END_KILLED, 0, NULL);
     }
-    host->exit_status = EXIT_QUIT;
-    host_cancel_saves(host);
-    host_cancel_loads(host);
-    finish(host);
+    family_cancel_saves(family);
+    family_cancel_loads(family);
 }

@@ -16,7 +16,7 @@
 
 /* A fork under way. */
 struct forking {
-    struct host *host;
+    struct cleave_family *family;
     struct machine *parent;
     unsigned count;
     struct machine **children;
@@ -24,11 +24,11 @@ struct forking {
     struct vm **vms; /* one a child; NULL once given to a machine */
     unsigned vm_count;
     struct freezing freezing;
-    struct fork_report *report;
-    struct failure *failure;
+    struct cleave_fork_report *report;
+    struct cleave_failure *failure;
 };
 
-void fork_report_free(struct fork_report *report)
+void cleave_fork_report_free(struct cleave_fork_report *report)
 {
     free(report->children);
     report->children = NULL;
@@ -36,18 +36,18 @@ void fork_report_free(struct fork_report *report)
 
 static int check(struct forking *f)
 {
-    struct host *host = f->host;
-    if (f->count < 1 || f->count > HOST_FORK_MAX)
-        return fail(f->failure, FAIL_INVALID_ARGUMENT, "count %u: want 1 to %d", f->count, HOST_FORK_MAX);
-    return host_check_limit(host, f->count, f->failure);
+    struct cleave_family *family = f->family;
+    if (f->count < 1 || f->count > CLEAVE_FORK_MAX)
+        return fail(f->failure, CLEAVE_INVALID_ARGUMENT, "count %u: want 1 to %d", f->count, CLEAVE_FORK_MAX);
+    return family_check_limit(family, f->count, f->failure);
 }
 
 static int make_children(struct forking *f)
 {
-    struct host *host = f->host;
+    struct cleave_family *family = f->family;
     for (; f->made < f->count; f->made++) {
         struct machine *child =
-            machine_new(host, host->next_id + f->made, host->options->memory, host->terminal, f->failure);
+            machine_new(family->next_id + f->made, &family->store, family->terminal, &family->mailbox, f->failure);
         if (!child)
             return -1;
         f->children[f->made] = child;
@@ -61,15 +61,15 @@ static int make_children(struct forking *f)
 /* Everything that needs memory or KVM's time, while the parent still runs. */
 static int prepare(struct forking *f)
 {
-    struct host *host = f->host;
+    struct cleave_family *family = f->family;
     f->children = calloc(f->count, sizeof *f->children);
     f->vms = calloc(f->count, sizeof *f->vms);
     f->report->children = calloc(f->count, sizeof *f->report->children);
     if (!f->children || !f->vms || !f->report->children)
-        return fail(f->failure, FAIL_NO_MEMORY, "out of memory for a fork into %u", f->count);
-    if (host_reserve(host, f->count, f->failure) < 0 || make_children(f) < 0 ||
-        freeze_prepare(&f->freezing, host, f->parent, f->failure) < 0 ||
-        pool_take(host->pool, f->vms, f->count, f->failure) < 0)
+        return fail(f->failure, CLEAVE_NO_MEMORY, "out of memory for a fork into %u", f->count);
+    if (family_reserve(family, f->count, f->failure) < 0 || make_children(f) < 0 ||
+        freeze_prepare(&f->freezing, family, f->parent, f->failure) < 0 ||
+        pool_take(family->pool, f->vms, f->count, f->failure) < 0)
         return -1;
     f->vm_count = f->count;
     return 0;
@@ -80,7 +80,7 @@ static int freeze_parent(struct forking *f)
     int result = freeze(&f->freezing, f->failure);
     f->report->pause_ns = f->freezing.pause_ns;
     f->report->published_pages = f->freezing.published_pages;
-    for (int i = 0; i < FORK_PHASES; i++)
+    for (int i = 0; i < CLEAVE_FORK_PHASES; i++)
         f->report->phases_ns[i] = f->freezing.phases_ns[i];
     return result;
 }
@@ -89,30 +89,28 @@ static int build_child(struct forking *f, unsigned i, bool child_reads_index)
 {
     struct machine *child = f->children[i];
     const struct machine_state *state = f->freezing.state;
-    if (view_init(&child->view, f->host->views, f->host->options->memory, f->failure) < 0)
+    if (memory_make_view(&child->memory, f->failure) < 0)
         return -1;
-    child->vm = f->vms[i]; /* from here on machine_end() takes down both */
+    machine_take_vm(child, f->vms[i]); /* from here on machine_end() takes down both */
     f->vms[i] = NULL;
-    child->vm->machine = child;
-    child->uart = state->uart;
+    machine_take_devices(child, state);
     child->fork_result = child_reads_index ? i + 1 : f->freezing.fork_result;
-    for (unsigned v = 0; v < state->cpus; v++)
-        child->report.halted += state->vcpus[v].halted;
-    if (host_inherit_saved(f->host, child, f->parent, f->failure) < 0 ||
-        view_share(&child->view, &f->parent->view, f->failure) < 0 ||
-        machine_project(child, child->vm, f->failure) < 0 || machine_restore_vm(child->vm, state, f->failure) < 0)
+    if (family_inherit_saved(f->family, child, f->parent, f->failure) < 0 ||
+        view_share(&child->memory.view, &f->parent->memory.view, f->failure) < 0 ||
+        memory_project(&child->memory, child->memory.window, f->failure) < 0 ||
+        machine_restore_vm(child->vm, state, f->failure) < 0)
         return -1;
     struct identity identity;
     if (machine_draw_identity(child, &identity, f->failure) < 0 ||
         machine_write_identity(child, &identity, f->failure) < 0)
         return -1;
-    instant_set_birth(child, RESET_TO_FORK, f->freezing.state, &identity);
+    machine_set_birth(child, CLEAVE_RESET_TO_FORK, f->freezing.state, &identity);
     return 0;
 }
 
 static int build_children(struct forking *f, bool child_reads_index)
 {
-    if (machine_coalesce(f->parent, f->host->layers, host_mapping_budget(f->host), f->failure) < 0)
+    if (memory_coalesce(&f->parent->memory, family_mapping_budget(f->family), f->failure) < 0)
         return -1;
     for (unsigned i = 0; i < f->count; i++)
         if (build_child(f, i, child_reads_index) < 0)
@@ -122,30 +120,30 @@ static int build_children(struct forking *f, bool child_reads_index)
 
 static void emit_forked(struct forking *f)
 {
-    uint64_t ids[HOST_FORK_MAX];
+    uint64_t ids[CLEAVE_FORK_MAX];
     for (unsigned i = 0; i < f->count; i++)
         ids[i] = f->children[i]->id;
-    struct host_event event = {
-        .kind = EVENT_FORKED,
+    const struct cleave_event event = {
+        .kind = CLEAVE_EVENT_FORKED,
         .guest = f->parent->id,
         .timestamp_ns = clock_ns(),
         .children = ids,
         .child_count = f->count,
     };
-    host_emit(f->host, &event);
+    family_emit(f->family, &event);
 }
 
 /* Nothing here can fail: the children become guests, and all of them run before any is waited for. */
 static void commit(struct forking *f, bool paused, uint64_t command_ns)
 {
     for (unsigned i = 0; i < f->count; i++) {
-        f->children[i]->state = paused ? GUEST_PAUSED : GUEST_RUNNING;
-        host_add(f->host, f->children[i]);
+        f->children[i]->state = paused ? CLEAVE_PAUSED : CLEAVE_RUNNING;
+        family_add(f->family, f->children[i]);
         if (!paused)
             vm_start(f->children[i]->vm);
     }
     console_pass_lines(&f->parent->console); /* from now on others write to the terminal, too */
-    f->host->next_id += f->count;
+    f->family->next_id += f->count;
     f->parent->children += f->count;
     f->parent->forks++;
     emit_forked(f);
@@ -155,7 +153,7 @@ static void commit(struct forking *f, bool paused, uint64_t command_ns)
             continue;
         uint64_t entered = vm_wait_entered(f->children[i]->vm, 1);
         f->report->children[i].ready_ns = entered > command_ns ? entered - command_ns : 0;
-        host_report_started(f->host, f->children[i]);
+        family_report_started(f->family, f->children[i]);
     }
     f->report->count = f->count;
 }
@@ -163,29 +161,29 @@ static void commit(struct forking *f, bool paused, uint64_t command_ns)
 /* What is left over, and after a failure everything. VMs that have had a guest's memory do not go back to the pool. */
 static void clean_up(struct forking *f, bool failed)
 {
-    struct host *host = f->host;
+    struct cleave_family *family = f->family;
     unsigned used = f->vm_count + (f->freezing.spare ? 1 : 0);
     for (unsigned i = 0; failed && i < f->made; i++) {
         if (f->children[i]->vm)
-            vm_free_later(host->reaper, machine_end(f->children[i]));
+            vm_free_later(family->reaper, machine_end(f->children[i]));
         machine_free(f->children[i]);
     }
     for (unsigned i = 0; i < f->vm_count; i++)
         if (f->vms[i])
-            vm_free_later(host->reaper, f->vms[i]);
+            vm_free_later(family->reaper, f->vms[i]);
     free(f->vms);
     free(f->children);
     freeze_end(&f->freezing);
     if (failed)
-        fork_report_free(f->report);
-    layers_settle(host->layers);
-    pool_prepare(host->pool, failed ? 0 : used);
+        cleave_fork_report_free(f->report);
+    store_settle(&family->store);
+    pool_prepare(family->pool, failed ? 0 : used);
 }
 
 static int try_fork(struct forking *f, bool paused, bool child_reads_index, uint64_t command_ns)
 {
-    *f->report = (struct fork_report){0};
-    f->freezing = (struct freezing){.host = f->host};
+    *f->report = (struct cleave_fork_report){0};
+    f->freezing = (struct freezing){.family = f->family};
     bool done = check(f) == 0 && prepare(f) == 0 && freeze_parent(f) == 0 && build_children(f, child_reads_index) == 0;
     if (done)
         commit(f, paused, command_ns);
@@ -193,28 +191,19 @@ static int try_fork(struct forking *f, bool paused, bool child_reads_index, uint
     return done ? 0 : -1;
 }
 
-int host_fork_machine(struct host *host, struct machine *parent, unsigned count, bool paused, bool child_reads_index,
-                      struct fork_report *report, struct failure *failure)
+int family_fork(struct cleave_family *family, struct machine *parent, unsigned count, bool paused,
+                bool child_reads_index, struct cleave_fork_report *report, struct cleave_failure *failure)
 {
     uint64_t command_ns = clock_ns();
-    const struct forking fresh = {.host = host, .parent = parent, .count = count, .report = report, .failure = failure};
+    const struct forking fresh = {
+        .family = family, .parent = parent, .count = count, .report = report, .failure = failure};
     struct forking f = fresh;
     if (try_fork(&f, paused, child_reads_index, command_ns) == 0)
         return 0;
-    if (failure->class != FAIL_NO_MEMORY)
+    if (failure->kind != CLEAVE_NO_MEMORY)
         return -1;
     /* What ended guests held may still be on its way back: have it, and try once more. */
-    background_drain(host->reaper);
+    background_drain(family->reaper);
     f = fresh;
     return try_fork(&f, paused, child_reads_index, command_ns);
-}
-
-int host_fork(struct host *host, uint64_t guest, unsigned count, bool paused, struct fork_report *report,
-              struct failure *failure)
-{
-    *report = (struct fork_report){0};
-    struct machine *parent = host_find_live(host, guest, failure);
-    if (!parent)
-        return -1;
-    return host_fork_machine(host, parent, count, paused, false, report, failure);
 }

@@ -12,27 +12,29 @@
 #ifndef VMM_FAMILY_FREEZE_H
 #define VMM_FAMILY_FREEZE_H
 
-#include "vmm/family/family.h"
 #include "vmm/machine/machine.h"
 
+#include <cleave/cleave.h>
+
 struct freezing {
-    struct host *host;
+    struct cleave_family *family;
     struct machine *machine;
     struct machine_state *state; /* of the pause; the caller may get it */
     uint32_t fork_result;        /* what PORT_FORK reads for who goes on from this state */
     struct vm *spare;            /* the VM to move to; after moving, the one that was left */
     uint64_t pause_ns;
-    uint64_t phases_ns[FORK_PHASES];
+    uint64_t phases_ns[CLEAVE_FORK_PHASES];
     uint64_t published_pages;
     uint64_t phase_start;
 };
 
 /* Everything that can fail for want of memory, while the guest still runs; and publishing ahead. freeze_end() must
  * follow all the same. */
-int freeze_prepare(struct freezing *freezing, struct host *host, struct machine *machine, struct failure *failure);
+int freeze_prepare(struct freezing *freezing, struct cleave_family *family, struct machine *machine,
+                   struct cleave_failure *failure);
 
 /* The pause. A guest that was running does so again when this returns, whether it worked or not. */
-int freeze(struct freezing *freezing, struct failure *failure);
+int freeze(struct freezing *freezing, struct cleave_failure *failure);
 
 /* Gives back what is left over. */
 void freeze_end(struct freezing *freezing);

@@ -1,4 +1,4 @@
-/* What can be asked of guests without changing them: see host.h. */
+/* What can be asked of guests without changing them: see <cleave/cleave.h>. */
 #include "vmm/base/clock.h"
 #include "vmm/family/internal.h"
 
@@ -9,36 +9,37 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-int host_guests(struct host *host, struct guest_info **guests, size_t *count, struct failure *failure)
+int cleave_family_guests(struct cleave_family *family, struct cleave_guest_info **guests, size_t *count,
+                         struct cleave_failure *failure)
 {
-    host_take_reports(host);
-    struct guest_info *list = calloc(host->count ? host->count : 1, sizeof *list);
+    family_take_reports(family);
+    struct cleave_guest_info *list = calloc(family->count ? family->count : 1, sizeof *list);
     if (!list)
-        return fail(failure, FAIL_NO_MEMORY, "out of memory for the list of guests");
-    for (size_t i = 0; i < host->count; i++) {
-        const struct machine *machine = host->machines[i];
-        list[i] = (struct guest_info){
+        return fail(failure, CLEAVE_NO_MEMORY, "out of memory for the list of guests");
+    for (size_t i = 0; i < family->count; i++) {
+        const struct machine *machine = family->machines[i];
+        list[i] = (struct cleave_guest_info){
             .id = machine->id,
             .parent = machine->parent,
             .has_parent = machine->has_parent,
             .state = machine->state,
             .end = machine->end,
             .generation = machine->generation,
-            .vcpus = host->options->cpus,
-            .memory = host->options->memory,
+            .vcpus = family->config.cpus,
+            .memory = family->config.memory,
             .children = machine->children,
             .exit_code = machine->exit_code,
             .reset_to = machine->instant.kind,
         };
     }
     *guests = list;
-    *count = host->count;
+    *count = family->count;
     return 0;
 }
 
-static void add(struct guest_stats *stats, const char *name, uint64_t value)
+static void add(struct cleave_stats *stats, const char *name, uint64_t value)
 {
-    stats->counters[stats->count++] = (struct guest_counter){name, value};
+    stats->counters[stats->count++] = (struct cleave_counter){name, value};
 }
 
 static int count_mapping(void *context, const struct view_run *run)
@@ -49,23 +50,23 @@ static int count_mapping(void *context, const struct view_run *run)
 }
 
 /* What only a live guest has. The dirty log is taken first, so that the overlay is as it is now. */
-static int add_memory(struct machine *machine, struct guest_stats *stats, struct failure *failure)
+static int add_memory(struct machine *machine, struct cleave_stats *stats, struct cleave_failure *failure)
 {
     if (machine_harvest(machine, failure) < 0)
         return -1;
-    uint64_t pages = machine->view.memory / PAGE_BYTES;
-    uint64_t overlay = machine_overlay_bytes(machine), mappings = 0;
+    uint64_t pages = machine->memory.bytes / PAGE_BYTES;
+    uint64_t overlay = memory_overlay_bytes(&machine->memory), mappings = 0;
     struct pt_statistics view;
-    view_count(&machine->view, &view);
-    view_each_run(&machine->view, count_mapping, &mappings);
+    view_count(&machine->memory.view, &view);
+    view_each_run(&machine->memory.view, count_mapping, &mappings);
     uint64_t tables = 0, faults = 0;
     for (unsigned i = 0; i < machine->vm->cpus; i++)
         faults += kvm_page_faults(machine->vm->vcpus[i].stats);
     for (unsigned level = 1; level <= PT_MAX_LEVEL; level++)
         tables += view.tables[level];
     add(stats, "overlay_bytes", overlay);
-    add(stats, "kept_bytes", machine->pages.kept_count * PAGE_BYTES);
-    add(stats, "shared_pages", machine->window_shared ? 0 : pages - overlay / PAGE_BYTES);
+    add(stats, "kept_bytes", machine->memory.pages.kept_count * PAGE_BYTES);
+    add(stats, "shared_pages", machine->memory.window_shared ? 0 : pages - overlay / PAGE_BYTES);
     add(stats, "tables", tables);
     add(stats, "leaves_4k", view.leaves[1]);
     add(stats, "leaves_2m", view.leaves[2]);
@@ -75,10 +76,11 @@ static int add_memory(struct machine *machine, struct guest_stats *stats, struct
     return 0;
 }
 
-int host_stats(struct host *host, uint64_t guest, struct guest_stats *stats, struct failure *failure)
+int cleave_guest_stats(struct cleave_family *family, uint64_t guest, struct cleave_stats *stats,
+                       struct cleave_failure *failure)
 {
-    host_take_reports(host);
-    struct machine *machine = host_find(host, guest, failure);
+    family_take_reports(family);
+    struct machine *machine = family_find(family, guest, failure);
     if (!machine)
         return -1;
     const struct machine_counters *counters = &machine->counters;
@@ -95,74 +97,77 @@ int host_stats(struct host *host, uint64_t guest, struct guest_stats *stats, str
     add(stats, "snapshots", machine->snapshots);
     if (machine->vm && add_memory(machine, stats, failure) < 0)
         return -1;
-    add(stats, "harvested_pages", machine->harvested_pages);
-    add(stats, "published_pages", machine->published_pages);
+    add(stats, "harvested_pages", machine->memory.harvested_pages);
+    add(stats, "published_pages", machine->memory.published_pages);
     add(stats, "published_ahead_pages", machine->ahead_pages);
-    add(stats, "host_layer_bytes", layers_live_bytes(host->layers));
-    add(stats, "host_table_bytes", views_table_bytes(host->views));
+    add(stats, "host_layer_bytes", layers_live_bytes(family->store.layers));
+    add(stats, "host_table_bytes", views_table_bytes(family->store.views));
     return 0;
 }
 
 /* A machine whose view is as it is now and may be asked about gpa; or NULL with *failure. */
-static struct machine *find_view(struct host *host, uint64_t guest, uint64_t gpa, struct failure *failure)
+static struct machine *find_view(struct cleave_family *family, uint64_t guest, uint64_t gpa,
+                                 struct cleave_failure *failure)
 {
-    struct machine *machine = host_find_held(host, guest, failure);
+    struct machine *machine = family_find_held(family, guest, failure);
     if (!machine)
         return NULL;
     if (gpa >> 48) {
-        fail(failure, FAIL_INVALID_ARGUMENT, "gpa %#" PRIx64 ": a guest-physical address has at most 48 bits", gpa);
+        fail(failure, CLEAVE_INVALID_ARGUMENT, "gpa %#" PRIx64 ": a guest-physical address has at most 48 bits", gpa);
         return NULL;
     }
     return machine_harvest(machine, failure) < 0 ? NULL : machine;
 }
 
-int host_translate(struct host *host, uint64_t guest, uint64_t gpa, struct translation *translation,
-                   struct failure *failure)
+int cleave_guest_translate(struct cleave_family *family, uint64_t guest, uint64_t gpa,
+                           struct cleave_translation *translation, struct cleave_failure *failure)
 {
-    struct machine *machine = find_view(host, guest, gpa, failure);
+    struct machine *machine = find_view(family, guest, gpa, failure);
     if (!machine)
         return -1;
-    view_translate(&machine->view, gpa, translation);
+    view_translate(&machine->memory.view, gpa, translation);
     return 0;
 }
 
-int host_mappings(struct host *host, uint64_t guest, uint64_t gpa, struct mapping *list, size_t most, size_t *count,
-                  uint64_t *next, struct failure *failure)
+int cleave_guest_mappings(struct cleave_family *family, uint64_t guest, uint64_t gpa, struct cleave_mapping *list,
+                          size_t most, size_t *count, uint64_t *next, struct cleave_failure *failure)
 {
-    struct machine *machine = find_view(host, guest, gpa, failure);
+    struct machine *machine = find_view(family, guest, gpa, failure);
     if (!machine)
         return -1;
-    *count = view_mappings(&machine->view, gpa, list, most, next);
+    *count = view_mappings(&machine->memory.view, gpa, list, most, next);
     return 0;
 }
 
-int host_read_memory(struct host *host, uint64_t guest, uint64_t gpa, size_t length, void *buffer,
-                     struct failure *failure)
+int cleave_guest_read(struct cleave_family *family, uint64_t guest, uint64_t gpa, size_t length, void *buffer,
+                      struct cleave_failure *failure)
 {
-    struct machine *machine = host_find_held(host, guest, failure);
+    struct machine *machine = family_find_held(family, guest, failure);
     if (!machine)
         return -1;
-    if (length > HOST_READ_MAX)
-        return fail(failure, FAIL_INVALID_ARGUMENT, "length %zu: want at most %d", length, HOST_READ_MAX);
-    if (machine_read(machine, gpa, buffer, length, failure) == 0)
+    if (length > CLEAVE_READ_MAX)
+        return fail(failure, CLEAVE_INVALID_ARGUMENT, "length %zu: want at most %d", length, CLEAVE_READ_MAX);
+    if (memory_read(&machine->memory, gpa, buffer, length, failure) == 0)
         return 0;
-    return failure->class == FAIL_INVALID_ARGUMENT ? -1 : host_blame_lost_file(host, machine, failure);
+    return failure->kind == CLEAVE_INVALID_ARGUMENT ? -1 : family_blame_lost_file(machine, failure);
 }
 
-int host_console(struct host *host, uint64_t guest, char *text, size_t *length, struct failure *failure)
+int cleave_guest_console(struct cleave_family *family, uint64_t guest, char *text, size_t *length,
+                         struct cleave_failure *failure)
 {
-    host_take_reports(host);
-    struct machine *machine = host_find(host, guest, failure);
+    family_take_reports(family);
+    struct machine *machine = family_find(family, guest, failure);
     if (!machine)
         return -1;
     *length = console_copy(&machine->console, text);
     return 0;
 }
 
-int host_marks(struct host *host, uint64_t guest, struct mark **marks, size_t *count, struct failure *failure)
+int cleave_guest_marks(struct cleave_family *family, uint64_t guest, struct cleave_mark **marks, size_t *count,
+                       struct cleave_failure *failure)
 {
-    host_take_reports(host);
-    struct machine *machine = host_find(host, guest, failure);
+    family_take_reports(family);
+    struct machine *machine = family_find(family, guest, failure);
     if (!machine)
         return -1;
     *marks = marks_copy(&machine->marks, count);
@@ -187,14 +192,14 @@ static void read_cpu_name(char *name, size_t room)
     fclose(file);
 }
 
-void host_facts(const struct host *host, struct host_facts *facts)
+void cleave_family_facts(const struct cleave_family *family, struct cleave_facts *facts)
 {
-    *facts = (struct host_facts){
-        .kvm_api_version = host->kvm.api_version,
+    *facts = (struct cleave_facts){
+        .kvm_api_version = family->kvm.api_version,
         .page_size = PAGE_BYTES,
-        .memory = host->options->memory,
-        .vcpus = host->options->cpus,
-        .pool_ready = pool_ready(host->pool),
+        .memory = family->config.memory,
+        .vcpus = family->config.cpus,
+        .pool_ready = pool_ready(family->pool),
     };
     struct utsname system;
     if (uname(&system) == 0)

@@ -1,69 +1,30 @@
-/* What guests report from their vCPU threads, taken up on the event loop: ends, forks by port, marks. */
+/* What guests report from their vCPU threads (machine/report.h), taken up: ends, forks by port, marks. */
 #include "vmm/family/internal.h"
 
-#include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 
 #include <cleave/guest_abi.h>
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
-void host_post(struct host *host, struct machine *machine)
+static void pass_marks(struct cleave_family *family, struct machine *machine)
 {
-    pthread_mutex_lock(&host->lock);
-    bool ring = !machine->report.posted;
-    if (ring) {
-        machine->report.posted = true;
-        machine->report.next = host->posted;
-        host->posted = machine;
-    }
-    pthread_mutex_unlock(&host->lock);
-    if (ring)
-        uv_async_send(&host->wake);
-}
-
-static struct machine *take_posted(struct host *host)
-{
-    pthread_mutex_lock(&host->lock);
-    struct machine *machine = host->posted;
-    if (machine) {
-        host->posted = machine->report.next;
-        machine->report.posted = false;
-    }
-    pthread_mutex_unlock(&host->lock);
-    return machine;
-}
-
-static void pass_marks(struct host *host, struct machine *machine)
-{
-    struct mark mark;
+    struct cleave_mark mark;
     while (marks_next(&machine->marks, &mark)) {
-        struct host_event event = {
-            .kind = EVENT_MARK, .guest = machine->id, .timestamp_ns = mark.timestamp_ns, .mark = mark.value};
-        host_emit(host, &event);
+        const struct cleave_event event = {
+            .kind = CLEAVE_EVENT_MARK, .guest = machine->id, .timestamp_ns = mark.timestamp_ns, .mark = mark.value};
+        family_emit(family, &event);
     }
-}
-
-static void print_crash(const struct machine *machine, const char *reason, const char *registers)
-{
-    char text[MACHINE_REASON + MACHINE_REGISTERS + 64];
-    int length =
-        snprintf(text, sizeof text, "vmm: guest %" PRIu64 " crashed: %s\n%s\n", machine->id, reason, registers);
-    if (write(STDERR_FILENO, text, (size_t)length) < 0)
-        return; /* nowhere left to complain */
 }
 
 /* Forks by port, one vCPU's after the other. The parent's vCPU waits meanwhile, and reads the outcome afterwards. */
-static void fork_for(struct host *host, struct machine *machine, unsigned vcpu, uint32_t count)
+static void fork_for(struct cleave_family *family, struct machine *machine, unsigned vcpu, uint32_t count)
 {
-    struct fork_report report;
-    struct failure failure;
-    bool done = host_fork_machine(host, machine, count, false, true, &report, &failure) == 0;
+    struct cleave_fork_report report;
+    struct cleave_failure failure;
+    bool done = family_fork(family, machine, count, false, true, &report, &failure) == 0;
     if (done)
-        fork_report_free(&report);
+        cleave_fork_report_free(&report);
     else
         log_warning("guest %" PRIu64 ": its fork into %u was refused: %s", machine->id, count, failure.text);
     if (!machine->vm)
@@ -71,49 +32,64 @@ static void fork_for(struct host *host, struct machine *machine, unsigned vcpu, 
     vm_stop(machine->vm);
     machine->fork_result = done ? 0 : FORK_REFUSED;
     machine->vm->vcpus[vcpu].waiting = false;
-    if (machine->state == GUEST_RUNNING)
+    if (machine->state == CLEAVE_RUNNING)
         vm_start(machine->vm);
 }
 
-static uint32_t take_fork(struct machine *machine, unsigned vcpu)
+/* A guest whose memory is gone crashes for that reason, whatever KVM makes of it. */
+static void end(struct cleave_family *family, struct machine *machine, enum cleave_end end, uint32_t exit_code)
 {
-    pthread_mutex_lock(&machine->report.lock);
-    uint32_t count = machine->report.forks[vcpu];
-    machine->report.forks[vcpu] = 0;
-    pthread_mutex_unlock(&machine->report.lock);
-    return count;
+    /* A copy: nothing is written to the report after its first end, but a reset of the machine may begin a new one. */
+    struct cleave_crash crash = machine->report.crash;
+    if (end == CLEAVE_END_CRASH)
+        memory_lost_file(&machine->memory, crash.reason, sizeof crash.reason);
+    family_end(family, machine, end, exit_code, end == CLEAVE_END_CRASH ? &crash : NULL);
 }
 
-static void take_report(struct host *host, struct machine *machine)
+static void take_report(struct cleave_family *family, struct machine *machine)
 {
-    pass_marks(host, machine);
+    pass_marks(family, machine);
     if (machine_has_ended(machine))
         return;
     pthread_mutex_lock(&machine->report.lock);
-    enum guest_end end = machine->report.end;
+    enum cleave_end reported = machine->report.end;
     uint32_t exit_code = machine->report.exit_code;
     pthread_mutex_unlock(&machine->report.lock);
-    if (end != END_NONE) {
-        /* Nothing is written to the report after its first end. */
-        const char *reason = machine->report.reason;
-        char lost[MACHINE_REASON];
-        if (end == END_CRASH && host_lost_file(host, machine, lost, sizeof lost))
-            reason = lost;
-        if (end == END_CRASH)
-            print_crash(machine, reason, machine->report.registers);
-        host_end(host, machine, end, exit_code, reason);
+    if (reported != CLEAVE_END_NONE) {
+        end(family, machine, reported, exit_code);
         return;
     }
-    for (unsigned i = 0; i < host->options->cpus && machine->vm; i++) {
-        uint32_t count = take_fork(machine, i);
+    for (unsigned i = 0; i < family->config.cpus && machine->vm; i++) {
+        uint32_t count = report_take_fork(machine, i);
         if (count)
-            fork_for(host, machine, i, count);
+            fork_for(family, machine, i, count);
     }
 }
 
-void host_take_reports(struct host *host)
+void family_take_reports(struct cleave_family *family)
 {
     struct machine *machine;
-    while ((machine = take_posted(host)))
-        take_report(host, machine);
+    while ((machine = mailbox_take(&family->mailbox)))
+        take_report(family, machine);
+}
+
+struct machine *family_find_held(struct cleave_family *family, uint64_t id, struct cleave_failure *failure)
+{
+    family_take_reports(family);
+    struct machine *machine = family_find(family, id, failure);
+    if (machine && !machine->vm) {
+        fail(failure, CLEAVE_GUEST_NOT_FOUND, "guest %" PRIu64 " has ended", id);
+        return NULL;
+    }
+    return machine;
+}
+
+struct machine *family_find_live(struct cleave_family *family, uint64_t id, struct cleave_failure *failure)
+{
+    struct machine *machine = family_find_held(family, id, failure);
+    if (machine && machine_has_ended(machine)) {
+        fail(failure, CLEAVE_GUEST_NOT_FOUND, "guest %" PRIu64 " has ended; reset returns it to its checkpoint", id);
+        return NULL;
+    }
+    return machine;
 }

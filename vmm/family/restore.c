@@ -3,135 +3,118 @@
  * blocks as 2 MiB leaves, and the kernel reads from the file what the guest touches; so the first instruction does not
  * wait for the data, and guests of one file share its pages. Eagerly all is read and checked first.
  */
-#include "vmm/kvm/features.h"
 #include "vmm/family/internal.h"
 
 #include "vmm/base/clock.h"
+#include "vmm/kvm/features.h"
 #include "vmm/machine/saved_state.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-
-/* What a guest cannot reach: the search for a file that has become shorter. */
-struct loss {
-    struct layers *layers;
-    const struct layer_file *file;
-    uint64_t now; /* bytes */
-};
-
-static int find_loss(void *context, const struct view_run *run)
-{
-    struct loss *loss = context;
-    if (!layers_file_truncated(loss->layers, run->hpa, &loss->now))
-        return 0;
-    loss->file = layers_find_file(loss->layers, run->hpa);
-    return 1;
-}
-
-bool host_lost_file(struct host *host, struct machine *machine, char *text, size_t room)
-{
-    struct loss loss = {.layers = host->layers};
-    if (!view_each_run(&machine->view, find_loss, &loss))
-        return false;
-    snprintf(text, room,
-             "its memory is gone: the snapshot %s, which it runs from, was cut from %" PRIu64 " to %" PRIu64 " bytes",
-             loss.file->path, loss.file->bytes, loss.now);
-    return true;
-}
-
-int host_blame_lost_file(struct host *host, struct machine *machine, struct failure *failure)
-{
-    char text[MACHINE_REASON];
-    if (host_lost_file(host, machine, text, sizeof text))
-        fail(failure, FAIL_IO, "guest %" PRIu64 ": %s", machine->id, text);
-    return -1;
-}
 
 /* A guest that is being made. */
 struct making {
-    struct host *host;
+    struct cleave_family *family;
     const struct snapshot_chain *chain;
     struct snapshot *top; /* the one that was asked for */
     const char *path;
     struct layer *memory;
     struct machine *machine;
     struct machine_state *state;
-    struct failure *failure;
+    struct cleave_failure *failure;
 };
-
-int host_fail_snapshot(const struct snapshot_error *error, struct failure *failure)
-{
-    static const enum failure_class classes[] = {
-        [SNAPSHOT_INVALID] = FAIL_SNAPSHOT_INVALID,
-        [SNAPSHOT_ARGUMENT] = FAIL_INVALID_ARGUMENT,
-        [SNAPSHOT_IO] = FAIL_IO,
-        [SNAPSHOT_NO_MEMORY] = FAIL_NO_MEMORY,
-        [SNAPSHOT_CANCELLED] = FAIL_IO,
-    };
-    return fail(failure, classes[error->class], "%s", error->text);
-}
-
-bool host_must_load(const struct snapshot_chain *chain, const struct restore_request *request)
-{
-    for (unsigned i = 0; i < chain->count; i++)
-        if (snapshot_compressed(chain->files[i]))
-            return true;
-    return request->eager;
-}
 
 static struct snapshot *top_of(const struct snapshot_chain *chain)
 {
     return chain->files[chain->count - 1];
 }
 
-int host_check_restore(const struct restoring *restoring, struct failure *failure)
+/* What the guest has seen of a processor, as KVM has it. */
+static const struct kvm_cpuid_entry2 *seen(const struct snapshot_state *state)
 {
-    struct host *host = restoring->host;
-    const struct options *options = host->options;
+    _Static_assert(sizeof(struct snapshot_cpuid) == sizeof(struct kvm_cpuid_entry2), "CPUID entries are KVM's");
+    return (const struct kvm_cpuid_entry2 *)state->cpuid;
+}
+
+static int check_features(const struct cleave_family *family, const struct snapshot_state *state, const char *path,
+                          struct cleave_failure *failure)
+{
+    return features_check(seen(state), state->cpuid_count, family->kvm.cpuid, path, failure);
+}
+
+int family_open_snapshot(struct cleave_family *family, const char *path, struct cleave_failure *failure)
+{
+    struct snapshot_error error;
+    family->snapshot = calloc(1, sizeof *family->snapshot);
+    family->snapshot_path = strdup(path);
+    if (!family->snapshot || !family->snapshot_path || snapshot_chain_open(family->snapshot, path, &error) < 0) {
+        bool opened = family->snapshot && family->snapshot_path;
+        free(family->snapshot);
+        family->snapshot = NULL;
+        return opened ? family_fail_snapshot(&error, failure)
+                      : fail(failure, CLEAVE_NO_MEMORY, "out of memory for a snapshot");
+    }
+    const struct snapshot_state *state = snapshot_state(top_of(family->snapshot));
+    family->config.memory = state->machine.memory;
+    family->config.cpus = state->machine.cpus;
+    return check_features(family, state, path, failure) < 0
+               ? -1
+               : kvm_show_cpuid(&family->kvm, seen(state), state->cpuid_count, failure);
+}
+
+/* Nobody needs the chain once its guest has been made. */
+void family_close_snapshot(struct cleave_family *family)
+{
+    if (family->snapshot)
+        snapshot_chain_close(family->snapshot);
+    free(family->snapshot);
+    free(family->snapshot_path);
+    family->snapshot = NULL;
+    family->snapshot_path = NULL;
+}
+
+int family_check_restore(const struct restoring *restoring, struct cleave_failure *failure)
+{
+    struct cleave_family *family = restoring->family;
+    const struct cleave_config *config = &family->config;
     const char *path = restoring->request->path;
     const struct snapshot_state *state = snapshot_state(top_of(restoring->chain));
-    if (host_check_limit(host, 1, failure) < 0)
+    if (family_check_limit(family, 1, failure) < 0)
         return -1;
-    if (state->machine.memory != options->memory || state->machine.cpus != options->cpus)
-        return fail(failure, FAIL_UNSUPPORTED,
+    if (state->machine.memory != config->memory || state->machine.cpus != config->cpus)
+        return fail(failure, CLEAVE_UNSUPPORTED,
                     "%s: a machine of %" PRIu64 " KiB and %u vCPUs, and this VMM's have %" PRIu64
                     " KiB and %u; start another with vmm --restore",
-                    path, state->machine.memory >> 10, state->machine.cpus, options->memory >> 10, options->cpus);
-    return features_check(state->cpuid, state->cpuid_count, host->kvm.cpuid, path, failure);
+                    path, state->machine.memory >> 10, state->machine.cpus, config->memory >> 10, config->cpus);
+    return check_features(family, state, path, failure);
 }
 
 static int make_machine(struct making *m)
 {
-    struct host *host = m->host;
-    const struct options *options = host->options;
-    struct vm_config config = {&host->kvm, host->windows, options->memory, options->cpus};
-    struct machine *machine = machine_new(host, host->next_id, options->memory, host->terminal, m->failure);
+    struct cleave_family *family = m->family;
+    struct machine *machine =
+        machine_new(family->next_id, &family->store, family->terminal, &family->mailbox, m->failure);
     if (!machine)
         return -1;
     m->machine = machine;
     machine->generation = snapshot_state(m->top)->machine.generation + 1;
-    /* Without a control socket nobody forks but the guest itself, and the pool has nothing yet. */
-    if (options->control)
-        return pool_take(host->pool, &machine->vm, 1, m->failure);
-    machine->vm = vm_new(&config, true, m->failure);
-    return machine->vm ? 0 : -1;
-}
-
-static int open_zeros(struct host *host, struct failure *failure)
-{
-    return host->zeros ? 0 : layer_zeros(host->layers, host->options->memory, &host->zeros, failure);
+    struct vm *vm = NULL;
+    if (!family->config.ready_vms)
+        vm = vm_new(&family->vms, true, m->failure);
+    else if (pool_take(family->pool, &vm, 1, m->failure) < 0)
+        return -1;
+    if (vm)
+        machine_take_vm(machine, vm); /* from here on machine_end() takes down both */
+    return vm ? 0 : -1;
 }
 
 static int map_extents(struct making *m, const struct snapshot_extent *extents, size_t count, struct layer **files)
 {
     for (size_t i = 0; i < count; i++) {
         const struct snapshot_extent *e = &extents[i];
-        uint64_t hpa = e->offset ? layer_hpa(files[e->file]) + e->offset : layer_hpa(m->host->zeros) + e->gpa;
-        if (view_map(&m->machine->view, e->gpa, hpa, e->bytes, false, m->failure) < 0)
+        uint64_t hpa = e->offset ? layer_hpa(files[e->file]) + e->offset : layer_hpa(m->family->store.zeros) + e->gpa;
+        if (view_map(&m->machine->memory.view, e->gpa, hpa, e->bytes, false, m->failure) < 0)
             return -1;
     }
     return 0;
@@ -140,15 +123,15 @@ static int map_extents(struct making *m, const struct snapshot_extent *extents, 
 /* The files become layers. A layer that nothing is mapped from goes again at once. */
 static int map_files(struct making *m)
 {
-    struct layers *layers = m->host->layers;
+    struct layers *layers = m->family->store.layers;
     struct layer *files[SNAPSHOT_CHAIN_MAX];
     struct snapshot_extent *extents;
     struct snapshot_error error;
     size_t count;
-    if (open_zeros(m->host, m->failure) < 0)
+    if (store_need_zeros(&m->family->store, m->failure) < 0)
         return -1;
     if (snapshot_chain_extents(m->chain, &extents, &count, &error) < 0)
-        return host_fail_snapshot(&error, m->failure);
+        return family_fail_snapshot(&error, m->failure);
     unsigned opened = 0;
     while (opened < m->chain->count) {
         struct snapshot *file = m->chain->files[opened];
@@ -165,26 +148,25 @@ static int map_files(struct making *m)
 
 static int make_memory(struct making *m)
 {
-    struct host *host = m->host;
-    struct machine *machine = m->machine;
-    if (view_init(&machine->view, host->views, host->options->memory, m->failure) < 0)
+    struct cleave_family *family = m->family;
+    struct memory *memory = &m->machine->memory;
+    if (memory_make_view(memory, m->failure) < 0)
         return -1;
-    machine->vm->machine = machine; /* from here on machine_end() takes down both */
     if (m->memory)
-        return view_map(&machine->view, 0, layer_hpa(m->memory), host->options->memory, false, m->failure);
-    if (map_files(m) < 0 || machine_coalesce(machine, host->layers, host_mapping_budget(host), m->failure) < 0)
+        return view_map(&memory->view, 0, layer_hpa(m->memory), memory->bytes, false, m->failure);
+    if (map_files(m) < 0 || memory_coalesce(memory, family_mapping_budget(family), m->failure) < 0)
         return -1;
-    machine_drop_retained(machine); /* the window will show what has been merged, and nothing of before */
+    memory_drop_retained(memory); /* the window will show what has been merged, and nothing of before */
     return 0;
 }
 
 /* KVM is the judge of what a vCPU can be; what it refuses is the file's fault. */
 static int restore_vcpus(struct making *m)
 {
-    struct failure reason;
+    struct cleave_failure reason;
     if (machine_restore_vm(m->machine->vm, m->state, &reason) == 0)
         return 0;
-    return fail(m->failure, FAIL_SNAPSHOT_INVALID, "%s: no vCPU can be in this state: %s", m->path, reason.text);
+    return fail(m->failure, CLEAVE_SNAPSHOT_INVALID, "%s: no vCPU can be in this state: %s", m->path, reason.text);
 }
 
 static int remember_origin(struct making *m)
@@ -194,110 +176,78 @@ static int remember_origin(struct making *m)
     if (!machine->saved.path) /* renamed or deleted meanwhile: the name it had will do for messages */
         machine->saved.path = strdup(m->path);
     if (!machine->saved.path)
-        return fail(m->failure, FAIL_NO_MEMORY, "out of memory for a guest");
+        return fail(m->failure, CLEAVE_NO_MEMORY, "out of memory for a guest");
     machine->saved.name = *snapshot_name(m->top);
     machine->saved.chain = m->chain->count;
-    return machine_track_unsaved(machine, m->failure);
+    return memory_track_unsaved(&machine->memory, m->failure);
 }
 
 static int make_state(struct making *m)
 {
     struct machine *machine = m->machine;
     const struct snapshot_state *saved = snapshot_state(m->top);
-    m->state = saved_state_decode(&m->host->kvm, saved, m->path, m->failure);
-    if (!m->state || machine_project(machine, machine->vm, m->failure) < 0 || restore_vcpus(m) < 0)
+    m->state = saved_state_decode(&m->family->kvm, saved, m->path, m->failure);
+    if (!m->state || memory_project(&machine->memory, machine->memory.window, m->failure) < 0 || restore_vcpus(m) < 0)
         return -1;
-    machine->uart = m->state->uart;
+    machine_take_devices(machine, m->state);
     machine->fork_result = saved->machine.fork_result;
-    for (unsigned i = 0; i < m->state->cpus; i++)
-        machine->report.halted += m->state->vcpus[i].halted;
     struct identity identity;
     if (machine_draw_identity(machine, &identity, m->failure) < 0 ||
         machine_write_identity(machine, &identity, m->failure) < 0 || remember_origin(m) < 0)
         return -1;
-    instant_set_birth(machine, RESET_TO_RESTORE, m->state, &identity);
+    machine_set_birth(machine, CLEAVE_RESET_TO_RESTORE, m->state, &identity);
     return 0;
 }
 
 /* Nothing here can fail. */
-static void commit(struct making *m, bool paused, uint64_t command_ns, struct restore_report *report)
+static void commit(struct making *m, bool paused, uint64_t command_ns, struct cleave_restore_report *report)
 {
-    struct host *host = m->host;
+    struct cleave_family *family = m->family;
     struct machine *machine = m->machine;
-    for (size_t i = 0; i < host->count; i++)
-        if (host->machines[i]->vm)
-            console_pass_lines(&host->machines[i]->console);
-    host_add(host, machine);
-    host->next_id++;
-    *report = (struct restore_report){.id = machine->id};
-    machine->state = GUEST_PAUSED;
+    family_pass_lines(family);
+    family_add(family, machine);
+    family->next_id++;
+    *report = (struct cleave_restore_report){.id = machine->id};
+    machine->state = CLEAVE_PAUSED;
     if (paused)
         return;
-    host_start(host, machine);
+    family_start(family, machine);
     uint64_t entered = vm_wait_entered(machine->vm, 1);
     report->ready_ns = entered > command_ns ? entered - command_ns : 0;
 }
 
 static void clean_up(struct making *m, bool failed)
 {
-    struct host *host = m->host;
+    struct cleave_family *family = m->family;
     struct machine *machine = m->machine;
     if (failed && machine) {
-        if (machine->vm && machine->vm->machine)
-            vm_free_later(host->reaper, machine_end(machine));
-        else if (machine->vm)
-            vm_free_later(host->reaper, machine->vm);
+        if (machine->vm)
+            vm_free_later(family->reaper, machine_end(machine));
         machine_free(machine);
     }
     machine_state_put(m->state);
-    if (host->options->control) {
-        layers_settle(host->layers);
-        pool_prepare(host->pool, failed ? 0 : 1);
+    if (family->config.ready_vms) {
+        store_settle(&family->store);
+        pool_prepare(family->pool, failed ? 0 : 1);
     }
 }
 
-int host_restore_chain(const struct restoring *restoring, struct restore_report *report, struct failure *failure)
+int family_restore_chain(const struct restoring *restoring, struct cleave_restore_report *report,
+                         struct cleave_failure *failure)
 {
-    struct host *host = restoring->host;
+    struct cleave_family *family = restoring->family;
     struct making m = {
-        .host = host,
+        .family = family,
         .chain = restoring->chain,
         .top = top_of(restoring->chain),
         .path = restoring->request->path,
         .memory = restoring->memory,
         .failure = failure,
     };
-    bool done = host_reserve(host, 1, failure) == 0 && host_check_restore(restoring, failure) == 0 &&
+    bool done = family_reserve(family, 1, failure) == 0 && family_check_restore(restoring, failure) == 0 &&
                 make_machine(&m) == 0 && make_memory(&m) == 0 && make_state(&m) == 0;
     if (done)
         commit(&m, restoring->request->paused, restoring->command_ns, report);
     clean_up(&m, !done);
     return done ? 0 : -1;
-}
-
-static int restore(const struct restoring *restoring, host_restore_fn *done, void *context, struct failure *failure)
-{
-    struct restore_report report;
-    if (host_restore_chain(restoring, &report, failure) < 0)
-        return -1;
-    done(context, &report, NULL);
-    return 0;
-}
-
-int host_restore(struct host *host, const struct restore_request *request, host_restore_fn *done, void *context,
-                 struct failure *failure)
-{
-    struct snapshot_chain chain;
-    struct snapshot_error error;
-    const struct restoring restoring = {host, &chain, request, clock_ns(), NULL};
-    if (snapshot_chain_open(&chain, request->path, &error) < 0)
-        return host_fail_snapshot(&error, failure);
-    bool load = host_must_load(&chain, request);
-    int result = host_check_restore(&restoring, failure);
-    if (result == 0)
-        result = load ? host_load_and_restore(&restoring, done, context, failure)
-                      : restore(&restoring, done, context, failure);
-    if (!load || result < 0)
-        snapshot_chain_close(&chain);
-    return result;
 }

@@ -1,15 +1,17 @@
 /*
  * Saving a guest to a snapshot's file. The guest is frozen as for a checkpoint (freeze.h); then a second view that
- * shares its tables holds on to the frozen frames, and a thread of libuv's pool writes them out while the guest runs
- * on.
+ * shares its tables holds on to the frozen frames, and a thread of the snapshot's own writes them out while the
+ * guest runs on.
  *
  * What a later diff has to store is a bitmap, pages.unsaved: what was published, or undone by a reset, since the last
  * snapshot. A snapshot takes it over at its instant; should it fail, it gives it back, so that no page is ever missed.
  */
-#include "vmm/base/bitmap.h"
-#include "vmm/base/clock.h"
 #include "vmm/family/freeze.h"
 #include "vmm/family/internal.h"
+
+#include "vmm/base/bell.h"
+#include "vmm/base/bitmap.h"
+#include "vmm/base/clock.h"
 #include "vmm/machine/saved_state.h"
 
 #include <errno.h>
@@ -18,11 +20,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define PROGRESS_MS 200
+#define PROGRESS_NS UINT64_C(200000000)
 
 struct save {
-    uv_work_t work;
-    struct host *host;
+    struct cleave_family *family;
     uint64_t guest, command_ns;
     char *path;
     struct saved_as parent; /* of a diff, else path is NULL */
@@ -36,22 +37,26 @@ struct save {
     struct snapshot_result result;
     struct snapshot_error error;
     bool failed;
-    struct snapshot_report report;
-    host_snapshot_fn *done;
+    struct cleave_save_report report;
+    cleave_save_fn *done;
     void *context;
     struct save *next;
-    /* Between the thread and the event loop: */
+    struct background *thread;
+    uint64_t told_ns; /* by the thread: when it last had progress told */
+    /* Between the thread and the owner: */
     atomic_bool cancel;
     _Atomic uint64_t bytes_done, bytes_total;
-    uint64_t reported; /* bytes_done as last told */
+    atomic_bool progress; /* to be told */
+    atomic_bool ended;    /* the last that the thread says, but for ringing the bell */
 };
 
 static void save_free(struct save *save)
 {
     if (save->has_view) {
         view_free(&save->view);
-        layers_settle(save->host->layers);
+        store_settle(&save->family->store);
     }
+    background_free(save->thread);
     saved_state_free(&save->state);
     free(save->parent.path);
     free(save->path);
@@ -62,8 +67,8 @@ static void save_free(struct save *save)
 
 static void return_unsaved(const struct save *save, struct machine *machine)
 {
-    for (size_t i = 0; i < bitmap_words(machine->view.memory / PAGE_BYTES); i++)
-        machine->pages.unsaved[i] |= save->unsaved[i];
+    for (size_t i = 0; i < bitmap_words(machine->memory.bytes / PAGE_BYTES); i++)
+        machine->memory.pages.unsaved[i] |= save->unsaved[i];
 }
 
 /* ---- What is asked for ---- */
@@ -102,54 +107,55 @@ static bool is_ancestor(const struct machine *machine, const struct stat *target
 }
 
 /* What is at the path must not be what the guest, or the new file, needs. */
-static int check_target(struct host *host, struct machine *machine, const struct snapshot_request *request,
-                        struct failure *failure)
+static int check_target(struct cleave_family *family, struct machine *machine,
+                        const struct cleave_save_request *request, struct cleave_failure *failure)
 {
     struct stat target;
     if (stat(request->path, &target) < 0)
         return 0;
-    struct base_search search = {host->layers, &target};
-    if (view_each_run(&machine->view, compare_base, &search))
-        return fail(failure, FAIL_INVALID_ARGUMENT, "%s: guest %" PRIu64 " runs from this file; save to another one",
+    struct base_search search = {family->store.layers, &target};
+    if (view_each_run(&machine->memory.view, compare_base, &search))
+        return fail(failure, CLEAVE_INVALID_ARGUMENT, "%s: guest %" PRIu64 " runs from this file; save to another one",
                     request->path, machine->id);
     if (request->diff && is_ancestor(machine, &target))
-        return fail(failure, FAIL_INVALID_ARGUMENT,
+        return fail(failure, CLEAVE_INVALID_ARGUMENT,
                     "%s: the diff would replace a snapshot that it builds on; save to another file", request->path);
     return 0;
 }
 
-static int check(struct host *host, struct machine *machine, const struct snapshot_request *request,
-                 struct failure *failure)
+static int check(struct cleave_family *family, struct machine *machine, const struct cleave_save_request *request,
+                 struct cleave_failure *failure)
 {
-    for (const struct save *save = host->saves; save; save = save->next)
+    for (const struct save *save = family->saves; save; save = save->next)
         if (save->guest == machine->id)
-            return fail(failure, FAIL_BUSY, "guest %" PRIu64 " is being saved to %s; wait until that is done",
+            return fail(failure, CLEAVE_BUSY, "guest %" PRIu64 " is being saved to %s; wait until that is done",
                         machine->id, save->path);
     if (request->diff && !machine->saved.path)
-        return fail(failure, FAIL_UNSUPPORTED,
+        return fail(failure, CLEAVE_UNSUPPORTED,
                     "guest %" PRIu64 " has no snapshot that a diff could build on; make a full one first", machine->id);
     if (request->diff && machine->saved.chain >= SNAPSHOT_CHAIN_MAX)
-        return fail(failure, FAIL_UNSUPPORTED,
+        return fail(failure, CLEAVE_UNSUPPORTED,
                     "guest %" PRIu64 ": its last snapshot builds on %u others, and no more can be; make a full one",
                     machine->id, machine->saved.chain - 1);
-    return check_target(host, machine, request, failure);
+    return check_target(family, machine, request, failure);
 }
 
 /* Should a snapshot under way fail, the child has changed what that was to settle, as its parent has. */
-int host_inherit_saved(struct host *host, struct machine *child, const struct machine *parent, struct failure *failure)
+int family_inherit_saved(struct cleave_family *family, struct machine *child, const struct machine *parent,
+                         struct cleave_failure *failure)
 {
     if (!parent->saved.path)
         return 0;
     child->saved.path = strdup(parent->saved.path);
     if (!child->saved.path)
-        return fail(failure, FAIL_NO_MEMORY, "out of memory for a guest");
+        return fail(failure, CLEAVE_NO_MEMORY, "out of memory for a guest");
     child->saved.name = parent->saved.name;
     child->saved.chain = parent->saved.chain;
-    if (machine_track_unsaved(child, failure) < 0)
+    if (memory_track_unsaved(&child->memory, failure) < 0)
         return -1;
-    for (size_t i = 0; i < bitmap_words(child->view.memory / PAGE_BYTES); i++)
-        child->pages.unsaved[i] = parent->pages.unsaved[i];
-    for (const struct save *save = host->saves; save; save = save->next)
+    for (size_t i = 0; i < bitmap_words(child->memory.bytes / PAGE_BYTES); i++)
+        child->memory.pages.unsaved[i] = parent->memory.pages.unsaved[i];
+    for (const struct save *save = family->saves; save; save = save->next)
         if (save->guest == parent->id)
             return_unsaved(save, child);
     return 0;
@@ -158,18 +164,18 @@ int host_inherit_saved(struct host *host, struct machine *child, const struct ma
 /* ---- Before and in the pause ---- */
 
 /* All that needs memory and does not depend on the instant. */
-static int prepare(struct save *save, struct machine *machine, const struct snapshot_request *request,
-                   struct failure *failure)
+static int prepare(struct save *save, struct machine *machine, const struct cleave_save_request *request,
+                   struct cleave_failure *failure)
 {
     save->path = strdup(request->path);
-    save->unsaved = calloc(bitmap_words(machine->view.memory / PAGE_BYTES), sizeof(uint64_t));
+    save->unsaved = calloc(bitmap_words(machine->memory.bytes / PAGE_BYTES), sizeof(uint64_t));
     if (request->diff) {
         save->parent.path = strdup(machine->saved.path);
         save->parent.name = machine->saved.name;
         save->parent.chain = machine->saved.chain;
     }
     if (!save->path || !save->unsaved || (request->diff && !save->parent.path))
-        return fail(failure, FAIL_NO_MEMORY, "out of memory for a snapshot");
+        return fail(failure, CLEAVE_NO_MEMORY, "out of memory for a snapshot");
     save->job = (struct snapshot_job){
         .path = save->path,
         .kind = request->diff ? SNAPSHOT_DIFF : SNAPSHOT_FULL,
@@ -180,22 +186,22 @@ static int prepare(struct save *save, struct machine *machine, const struct snap
         .context = save,
         .cancel = &save->cancel,
     };
-    return machine_track_unsaved(machine, failure);
+    return memory_track_unsaved(&machine->memory, failure);
 }
 
 static void take_unsaved(struct save *save, struct machine *machine)
 {
-    size_t bytes = bitmap_words(machine->view.memory / PAGE_BYTES) * sizeof(uint64_t);
-    memcpy(save->unsaved, machine->pages.unsaved, bytes);
-    memset(machine->pages.unsaved, 0, bytes);
+    size_t bytes = bitmap_words(machine->memory.bytes / PAGE_BYTES) * sizeof(uint64_t);
+    memcpy(save->unsaved, machine->memory.pages.unsaved, bytes);
+    memset(machine->memory.pages.unsaved, 0, bytes);
 }
 
 /* The guest's memory and state at the instant, kept as long as the save lives. It runs again when this returns. */
-static int capture(struct save *save, struct machine *machine, struct failure *failure)
+static int capture(struct save *save, struct machine *machine, struct cleave_failure *failure)
 {
-    struct host *host = save->host;
+    struct cleave_family *family = save->family;
     struct freezing freezing;
-    int result = freeze_prepare(&freezing, host, machine, failure);
+    int result = freeze_prepare(&freezing, family, machine, failure);
     if (result == 0)
         result = freeze(&freezing, failure);
     bool frozen = result == 0;
@@ -204,19 +210,19 @@ static int capture(struct save *save, struct machine *machine, struct failure *f
         result = saved_state_encode(&save->state, machine, freezing.state, freezing.fork_result, failure);
     }
     if (result == 0)
-        result = view_init(&save->view, host->views, machine->view.memory, failure);
+        result = view_init(&save->view, family->store.views, machine->memory.bytes, failure);
     if (result == 0) {
         save->has_view = true;
-        result = view_share(&save->view, &machine->view, failure);
+        result = view_share(&save->view, &machine->memory.view, failure);
     }
     if (frozen && result < 0)
         return_unsaved(save, machine);
     save->report.pause_ns = freezing.pause_ns;
     bool moved = freezing.spare && frozen;
     freeze_end(&freezing);
-    layers_settle(host->layers);
+    store_settle(&family->store);
     if (moved)
-        pool_prepare(host->pool, 1);
+        pool_prepare(family->pool, 1);
     return result;
 }
 
@@ -226,7 +232,7 @@ struct collecting {
     struct save *save;
     uint64_t start, end; /* GPAs: what is wanted of each run */
     bool zeros;          /* those too */
-    struct failure *failure;
+    struct cleave_failure *failure;
 };
 
 static int add_source(struct collecting *c, uint64_t gpa, uint64_t bytes, int fd, uint64_t offset)
@@ -236,7 +242,7 @@ static int add_source(struct collecting *c, uint64_t gpa, uint64_t bytes, int fd
         size_t room = save->source_room ? 2 * save->source_room : 64;
         struct snapshot_source *grown = realloc(save->sources, room * sizeof *grown);
         if (!grown)
-            return fail(c->failure, FAIL_NO_MEMORY, "out of memory for a snapshot");
+            return fail(c->failure, CLEAVE_NO_MEMORY, "out of memory for a snapshot");
         save->sources = grown;
         save->source_room = room;
     }
@@ -252,8 +258,8 @@ static int collect_run(void *context, const struct view_run *run)
     while (gpa < end) {
         uint64_t hpa = run->hpa + (gpa - run->gpa), offset, bytes;
         int fd;
-        if (!layers_find(c->save->host->layers, hpa, &fd, &offset, &bytes))
-            return fail(c->failure, FAIL_INTERNAL, "the view names HPA %#" PRIx64 ", which no layer backs", hpa);
+        if (!layers_find(c->save->family->store.layers, hpa, &fd, &offset, &bytes))
+            return fail(c->failure, CLEAVE_INTERNAL, "the view names HPA %#" PRIx64 ", which no layer backs", hpa);
         if (bytes > end - gpa)
             bytes = end - gpa;
         if ((fd >= 0 || c->zeros) && add_source(c, gpa, bytes, fd, offset) < 0)
@@ -263,7 +269,7 @@ static int collect_run(void *context, const struct view_run *run)
     return 0;
 }
 
-static int collect(struct save *save, struct failure *failure)
+static int collect(struct save *save, struct cleave_failure *failure)
 {
     uint64_t memory = save->view.memory, pages = memory / PAGE_BYTES;
     struct collecting c = {.save = save, .end = memory, .failure = failure};
@@ -287,17 +293,27 @@ static void on_progress(void *context, uint64_t done, uint64_t total)
     struct save *save = context;
     atomic_store(&save->bytes_total, total);
     atomic_store(&save->bytes_done, done);
+    uint64_t now = clock_ns();
+    if (now - save->told_ns < PROGRESS_NS)
+        return;
+    save->told_ns = now;
+    atomic_store(&save->progress, true);
+    bell_ring(save->family->bell);
 }
 
-static void write_file(uv_work_t *work)
+static void write_file(void *argument)
 {
-    struct save *save = work->data;
+    struct save *save = argument;
+    const int bell = save->family->bell;
+    save->told_ns = clock_ns();
     save->failed = snapshot_save(&save->job, &save->result, &save->error) < 0;
+    atomic_store(&save->ended, true);
+    bell_ring(bell);
 }
 
-static void emit(const struct save *save, enum host_event_kind kind, const char *reason)
+static void emit(const struct save *save, enum cleave_event_kind kind, const char *reason)
 {
-    struct host_event event = {
+    struct cleave_event event = {
         .kind = kind,
         .guest = save->guest,
         .timestamp_ns = clock_ns(),
@@ -306,44 +322,13 @@ static void emit(const struct save *save, enum host_event_kind kind, const char 
         .bytes_total = atomic_load(&save->bytes_total),
         .reason = reason,
     };
-    host_emit(save->host, &event);
-}
-
-static void on_timer(uv_timer_t *timer)
-{
-    struct host *host = timer->data;
-    for (struct save *save = host->saves; save; save = save->next) {
-        uint64_t done = atomic_load(&save->bytes_done);
-        if (done != save->reported)
-            emit(save, EVENT_SNAPSHOT_PROGRESS, NULL);
-        save->reported = done;
-    }
-}
-
-static void add_save(struct save *save)
-{
-    struct host *host = save->host;
-    if (!host->saves)
-        uv_timer_start(&host->save_timer, on_timer, PROGRESS_MS, PROGRESS_MS);
-    save->next = host->saves;
-    host->saves = save;
-}
-
-static void remove_save(struct save *save)
-{
-    struct host *host = save->host;
-    struct save **link = &host->saves;
-    while (*link != save)
-        link = &(*link)->next;
-    *link = save->next;
-    if (!host->saves)
-        uv_timer_stop(&host->save_timer);
+    family_emit(save->family, &event);
 }
 
 /* The guest, if it still has its memory, takes note. */
 static void settle_guest(struct save *save)
 {
-    struct machine *machine = host_find(save->host, save->guest, NULL);
+    struct machine *machine = family_find(save->family, save->guest, NULL);
     if (!machine || !machine->vm)
         return;
     char *path = save->failed ? NULL : realpath(save->path, NULL);
@@ -356,66 +341,103 @@ static void settle_guest(struct save *save)
     machine->snapshots++;
 }
 
-static void on_written(uv_work_t *work, int status)
+/* The file is written, or could not be. */
+static void end(struct save *save)
 {
-    (void)status;
-    struct save *save = work->data;
-    struct host *host = save->host;
-    struct failure failure;
+    struct cleave_family *family = save->family;
+    struct cleave_failure failure;
     if (save->failed)
-        host_fail_snapshot(&save->error, &failure);
+        family_fail_snapshot(&save->error, &failure);
     save->report.bytes = save->result.bytes;
     save->report.pages = save->result.pages;
     save->report.total_ns = clock_ns() - save->command_ns;
-    remove_save(save);
     settle_guest(save);
-    emit(save, EVENT_SNAPSHOT_DONE, save->failed ? failure.text : NULL);
+    emit(save, CLEAVE_EVENT_SNAPSHOT_DONE, save->failed ? failure.text : NULL);
     save->done(save->context, save->failed ? NULL : &save->report, save->failed ? &failure : NULL);
     save_free(save);
-    host_finish_without_guests(host);
+    family_check_idle(family);
 }
 
-void host_cancel_saves(struct host *host)
+/* One that has ended, taken off the list; NULL: there is none. */
+static struct save *take_ended(struct cleave_family *family)
 {
-    for (struct save *save = host->saves; save; save = save->next)
+    for (struct save **link = &family->saves; *link; link = &(*link)->next) {
+        struct save *save = *link;
+        if (!atomic_load(&save->ended))
+            continue;
+        *link = save->next;
+        return save;
+    }
+    return NULL;
+}
+
+void family_take_saves(struct cleave_family *family)
+{
+    for (struct save *save = family->saves; save; save = save->next)
+        if (atomic_exchange(&save->progress, false))
+            emit(save, CLEAVE_EVENT_SNAPSHOT_PROGRESS, NULL);
+    struct save *save;
+    while ((save = take_ended(family)))
+        end(save);
+}
+
+void family_wait_saves(struct cleave_family *family)
+{
+    while (family->saves) {
+        struct save *save = family->saves;
+        background_drain(save->thread);
+        family->saves = save->next;
+        end(save);
+    }
+}
+
+void family_cancel_saves(struct cleave_family *family)
+{
+    for (struct save *save = family->saves; save; save = save->next)
         atomic_store(&save->cancel, true);
 }
 
-static int start(struct save *save, struct failure *failure)
+/* Before the pause, as it may fail; the thread has nothing to do yet. */
+static int make_thread(struct save *save, struct cleave_failure *failure)
 {
-    save->job.sources = save->sources;
-    save->job.progress = on_progress;
-    save->work.data = save;
-    int error = uv_queue_work(save->host->loop, &save->work, write_file, on_written);
-    if (error < 0)
-        return fail_errno(failure, -error, "cannot start writing %s", save->path);
-    add_save(save);
-    return 0;
+    save->thread = background_new("saver");
+    return save->thread ? 0 : fail(failure, CLEAVE_NO_MEMORY, "out of memory or threads for a snapshot");
 }
 
-int host_snapshot(struct host *host, const struct snapshot_request *request, host_snapshot_fn *done, void *context,
-                  struct failure *failure)
+static void start(struct save *save)
+{
+    struct cleave_family *family = save->family;
+    save->job.sources = save->sources;
+    save->job.progress = on_progress;
+    save->next = family->saves;
+    family->saves = save;
+    background_add(save->thread, write_file, save);
+}
+
+int family_save(struct cleave_family *family, struct machine *machine, const struct cleave_save_request *request,
+                cleave_save_fn *done, void *context, struct cleave_failure *failure)
 {
     uint64_t command_ns = clock_ns();
-    struct machine *machine = host_find_live(host, request->guest, failure);
-    if (!machine || check(host, machine, request, failure) < 0)
+    if (check(family, machine, request, failure) < 0)
         return -1;
     struct save *save = calloc(1, sizeof *save);
     if (!save)
-        return fail(failure, FAIL_NO_MEMORY, "out of memory for a snapshot");
-    save->host = host;
+        return fail(failure, CLEAVE_NO_MEMORY, "out of memory for a snapshot");
+    save->family = family;
     save->guest = machine->id;
     save->command_ns = command_ns;
     save->done = done;
     save->context = context;
-    if (prepare(save, machine, request, failure) < 0 || capture(save, machine, failure) < 0) {
+    if (prepare(save, machine, request, failure) < 0 || make_thread(save, failure) < 0 ||
+        capture(save, machine, failure) < 0) {
         save_free(save);
         return -1;
     }
-    if (collect(save, failure) < 0 || start(save, failure) < 0) {
+    if (collect(save, failure) < 0) {
         return_unsaved(save, machine);
         save_free(save);
         return -1;
     }
+    start(save);
     return 0;
 }

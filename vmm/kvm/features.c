@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define KVM_FEATURES_LEAF 0x40000001 /* the Linux kernel's Documentation/virt/kvm/x86/cpuid.rst */
 
@@ -182,7 +183,7 @@ static uint32_t reg_of(unsigned reg, uint32_t eax, uint32_t ebx, uint32_t ecx, u
     return reg == EAX ? eax : reg == EBX ? ebx : reg == ECX ? ecx : edx;
 }
 
-static uint32_t seen_word(const struct snapshot_cpuid *seen, unsigned count, const struct word *word)
+static uint32_t seen_word(const struct kvm_cpuid_entry2 *seen, unsigned count, const struct word *word)
 {
     for (unsigned i = 0; i < count; i++)
         if (seen[i].function == word->function && seen[i].index == word->index)
@@ -204,34 +205,34 @@ static uint32_t here_word(const struct kvm_cpuid2 *here, const struct word *word
     return entry ? reg_of(word->reg, entry->eax, entry->ebx, entry->ecx, entry->edx) : 0;
 }
 
-static int refuse(const struct word *word, unsigned bit, const char *path, struct failure *failure)
+static int refuse(const struct word *word, unsigned bit, const char *path, struct cleave_failure *failure)
 {
     if (word->names[bit])
-        return fail(failure, FAIL_UNSUPPORTED, "%s: the guest has seen the CPU feature %s, which this host lacks", path,
-                    word->names[bit]);
-    return fail(failure, FAIL_UNSUPPORTED,
+        return fail(failure, CLEAVE_UNSUPPORTED, "%s: the guest has seen the CPU feature %s, which this host lacks",
+                    path, word->names[bit]);
+    return fail(failure, CLEAVE_UNSUPPORTED,
                 "%s: the guest has seen a CPU feature (CPUID leaf %#x.%u, %s bit %u) that this host lacks", path,
                 word->function, word->index, reg_names[word->reg], bit);
 }
 
 /* The vector state's parts lie where CPUID says, which differs between makers: leaf 0xd, subleaves from 2. */
-static int check_layout(const struct snapshot_cpuid *seen, unsigned count, const struct kvm_cpuid2 *here,
-                        const char *path, struct failure *failure)
+static int check_layout(const struct kvm_cpuid_entry2 *seen, unsigned count, const struct kvm_cpuid2 *here,
+                        const char *path, struct cleave_failure *failure)
 {
     for (unsigned i = 0; i < count; i++) {
         if (seen[i].function != 0xd || seen[i].index < 2 || seen[i].index > 62 || !seen[i].eax || seen[i].ecx & 1)
             continue;
         const struct kvm_cpuid_entry2 *entry = find(here, 0xd, seen[i].index);
         if (!entry || entry->eax != seen[i].eax || entry->ebx != seen[i].ebx)
-            return fail(failure, FAIL_UNSUPPORTED,
+            return fail(failure, CLEAVE_UNSUPPORTED,
                         "%s: this host keeps part %u of the vector state elsewhere than the guest has seen", path,
                         seen[i].index);
     }
     return 0;
 }
 
-int features_check(const struct snapshot_cpuid *seen, unsigned count, const struct kvm_cpuid2 *here, const char *path,
-                   struct failure *failure)
+int features_check(const struct kvm_cpuid_entry2 *seen, unsigned count, const struct kvm_cpuid2 *here, const char *path,
+                   struct cleave_failure *failure)
 {
     for (size_t i = 0; i < WORDS; i++) {
         uint32_t lacking = seen_word(seen, count, &words[i]) & ~here_word(here, &words[i]) & ~words[i].ignored;

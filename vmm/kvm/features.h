@@ -7,11 +7,10 @@
 
 #include "vmm/base/failure.h"
 
-#include <cleave/snapshot.h>
 #include <linux/kvm.h>
 
 /* -1 with Unsupported, naming the first feature in `seen` that `here` lacks; `path` begins the text. */
-int features_check(const struct snapshot_cpuid *seen, unsigned count, const struct kvm_cpuid2 *here, const char *path,
-                   struct failure *failure);
+int features_check(const struct kvm_cpuid_entry2 *seen, unsigned count, const struct kvm_cpuid2 *here, const char *path,
+                   struct cleave_failure *failure);
 
 #endif

@@ -71,7 +71,7 @@ union msr_values {
     uint8_t room[sizeof(struct kvm_msrs) + KVM_MSRS_MAX * sizeof(struct kvm_msr_entry)];
 };
 
-static int read_msr_list(struct kvm *kvm, struct failure *failure)
+static int read_msr_list(struct kvm *kvm, struct cleave_failure *failure)
 {
     union msr_list list = {.head.nmsrs = MSR_LIST_MAX};
     if (ioctl(kvm->fd, KVM_GET_MSR_INDEX_LIST, &list) < 0)
@@ -80,17 +80,17 @@ static int read_msr_list(struct kvm *kvm, struct failure *failure)
         if (msr_left_out(list.head.indices[i]))
             continue;
         if (kvm->msr_count == KVM_MSRS_MAX)
-            return fail(failure, FAIL_UNSUPPORTED, "this kernel's KVM has more than %d MSRs to save", KVM_MSRS_MAX);
+            return fail(failure, CLEAVE_UNSUPPORTED, "this kernel's KVM has more than %d MSRs to save", KVM_MSRS_MAX);
         kvm->msrs[kvm->msr_count++] = list.head.indices[i];
     }
     return 0;
 }
 
-static int read_cpuid(struct kvm *kvm, struct failure *failure)
+static int read_cpuid(struct kvm *kvm, struct cleave_failure *failure)
 {
     kvm->cpuid = calloc(1, sizeof *kvm->cpuid + KVM_CPUID_MAX * sizeof(struct kvm_cpuid_entry2));
     if (!kvm->cpuid)
-        return fail(failure, FAIL_NO_MEMORY, "out of memory for the CPUID table");
+        return fail(failure, CLEAVE_NO_MEMORY, "out of memory for the CPUID table");
     kvm->cpuid->nent = KVM_CPUID_MAX;
     if (ioctl(kvm->fd, KVM_GET_SUPPORTED_CPUID, kvm->cpuid) < 0)
         return fail_errno(failure, errno, "KVM_GET_SUPPORTED_CPUID");
@@ -150,7 +150,7 @@ static int probe_vcpu(struct kvm *kvm, int vcpu)
     return 0;
 }
 
-static int probe(struct kvm *kvm, struct failure *failure)
+static int probe(struct kvm *kvm, struct cleave_failure *failure)
 {
     int vm = kvm_create_vm(kvm);
     if (vm < 0)
@@ -167,11 +167,12 @@ static int probe(struct kvm *kvm, struct failure *failure)
     return result;
 }
 
-static int read_capabilities(struct kvm *kvm, struct failure *failure)
+static int read_capabilities(struct kvm *kvm, struct cleave_failure *failure)
 {
     kvm->api_version = ioctl(kvm->fd, KVM_GET_API_VERSION, 0);
     if (kvm->api_version != KVM_API_VERSION)
-        return fail(failure, FAIL_UNSUPPORTED, "/dev/kvm: API version %d, want %d", kvm->api_version, KVM_API_VERSION);
+        return fail(failure, CLEAVE_UNSUPPORTED, "/dev/kvm: API version %d, want %d", kvm->api_version,
+                    KVM_API_VERSION);
     static const struct {
         int capability;
         const char *name;
@@ -187,7 +188,7 @@ static int read_capabilities(struct kvm *kvm, struct failure *failure)
     };
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
         if (ioctl(kvm->fd, KVM_CHECK_EXTENSION, needed[i].capability) <= 0)
-            return fail(failure, FAIL_UNSUPPORTED, "/dev/kvm: this kernel's KVM lacks %s; use Linux 5.10 or newer",
+            return fail(failure, CLEAVE_UNSUPPORTED, "/dev/kvm: this kernel's KVM lacks %s; use Linux 5.10 or newer",
                         needed[i].name);
     int run_size = ioctl(kvm->fd, KVM_GET_VCPU_MMAP_SIZE, 0);
     if (run_size < (int)sizeof(struct kvm_run))
@@ -205,7 +206,7 @@ static int read_capabilities(struct kvm *kvm, struct failure *failure)
     return 0;
 }
 
-int kvm_open(struct kvm *kvm, struct failure *failure)
+int kvm_open(struct kvm *kvm, struct cleave_failure *failure)
 {
     *kvm = (struct kvm){.fd = open("/dev/kvm", O_RDWR | O_CLOEXEC)};
     if (kvm->fd < 0) {
@@ -213,11 +214,11 @@ int kvm_open(struct kvm *kvm, struct failure *failure)
                              : errno == EACCES ? "; join the group that owns it"
                                                : "";
         char reason[128];
-        return fail(failure, FAIL_UNSUPPORTED, "cannot open /dev/kvm: %s%s", strerror_r(errno, reason, sizeof reason),
+        return fail(failure, CLEAVE_UNSUPPORTED, "cannot open /dev/kvm: %s%s", strerror_r(errno, reason, sizeof reason),
                     remedy);
     }
     if (ioctl(kvm->fd, KVM_GET_API_VERSION, 0) < 0)
-        fail(failure, FAIL_UNSUPPORTED, "/dev/kvm is not KVM's device");
+        fail(failure, CLEAVE_UNSUPPORTED, "/dev/kvm is not KVM's device");
     else if (read_capabilities(kvm, failure) == 0 && read_msr_list(kvm, failure) == 0 &&
              read_cpuid(kvm, failure) == 0 && probe(kvm, failure) == 0)
         return 0;
@@ -233,7 +234,7 @@ void kvm_close(struct kvm *kvm)
 }
 
 /* Which MSRs there are depends on it. */
-int kvm_show_cpuid(struct kvm *kvm, const void *entries, unsigned count, struct failure *failure)
+int kvm_show_cpuid(struct kvm *kvm, const void *entries, unsigned count, struct cleave_failure *failure)
 {
     kvm->cpuid->nent = count;
     memcpy(kvm->cpuid->entries, entries, count * sizeof(struct kvm_cpuid_entry2));
@@ -449,7 +450,7 @@ void vcpu_state_set_tsc(const struct kvm *kvm, struct vcpu_state *state, uint64_
     } while (0)
 
 /* Has KVM take now what vcpu_state_return() left for the next KVM_RUN. Events last, as always. */
-static int settle(int vcpu, struct kvm_run *run, struct failure *failure)
+static int settle(int vcpu, struct kvm_run *run, struct cleave_failure *failure)
 {
     if (!run->kvm_dirty_regs)
         return 0;
@@ -463,7 +464,7 @@ static int settle(int vcpu, struct kvm_run *run, struct failure *failure)
 /* mp_state first: reading it may complete a pending INIT or SIPI and so change what follows. Events last: every other
  * ioctl may still turn a pending exception into an injected one. */
 int vcpu_state_save(const struct kvm *kvm, int vcpu, struct kvm_run *run, struct vcpu_state *state,
-                    struct failure *failure)
+                    struct cleave_failure *failure)
 {
     if (settle(vcpu, run, failure) < 0)
         return -1;
@@ -482,7 +483,8 @@ int vcpu_state_save(const struct kvm *kvm, int vcpu, struct kvm_run *run, struct
 }
 
 /* What neither registers nor MSRs are. */
-static int restore_units(const struct kvm *kvm, int vcpu, const struct vcpu_state *state, struct failure *failure)
+static int restore_units(const struct kvm *kvm, int vcpu, const struct vcpu_state *state,
+                         struct cleave_failure *failure)
 {
     STEP(ioctl(vcpu, KVM_SET_XSAVE, state->xsave), "KVM_SET_XSAVE");
     if (kvm->has_xcrs)
@@ -497,7 +499,7 @@ static int restore_units(const struct kvm *kvm, int vcpu, const struct vcpu_stat
 /* CPUID has been set when the vCPU was made. The TSC goes before the MSRs, of which some are relative to it; events go
  * last, because setting registers clears what is pending. */
 int vcpu_state_restore(const struct kvm *kvm, int vcpu, struct kvm_run *run, const struct vcpu_state *state,
-                       struct failure *failure)
+                       struct cleave_failure *failure)
 {
     run->kvm_dirty_regs = 0;
     STEP(ioctl(vcpu, KVM_SET_MP_STATE, &state->mp_state), "KVM_SET_MP_STATE");
@@ -512,7 +514,7 @@ int vcpu_state_restore(const struct kvm *kvm, int vcpu, struct kvm_run *run, con
 }
 
 /* A guest that sets its TSC changes IA32_TSC_ADJUST by as much, so one look at the MSRs tells of both. */
-static int return_msrs(const struct kvm *kvm, int vcpu, const struct vcpu_state *state, struct failure *failure)
+static int return_msrs(const struct kvm *kvm, int vcpu, const struct vcpu_state *state, struct cleave_failure *failure)
 {
     uint64_t now[KVM_MSRS_MAX];
     STEP(get_msrs(kvm, vcpu, now), "KVM_GET_MSRS");
@@ -526,7 +528,7 @@ static int return_msrs(const struct kvm *kvm, int vcpu, const struct vcpu_state 
 
 /* Without a local APIC in the kernel mp_state never changes: a HLT ends in an exit. */
 int vcpu_state_return(const struct kvm *kvm, int vcpu, struct kvm_run *run, const struct vcpu_state *state,
-                      struct failure *failure)
+                      struct cleave_failure *failure)
 {
     if (restore_units(kvm, vcpu, state, failure) < 0 || return_msrs(kvm, vcpu, state, failure) < 0)
         return -1;

@@ -33,12 +33,12 @@ struct kvm {
 };
 
 /* Opens /dev/kvm and reads its capabilities. -1 with *failure that names what is missing and the remedy. */
-int kvm_open(struct kvm *kvm, struct failure *failure);
+int kvm_open(struct kvm *kvm, struct cleave_failure *failure);
 void kvm_close(struct kvm *kvm);
 
 /* From now on guests see the `count` leaves at `entries` (struct kvm_cpuid_entry2, at most KVM_CPUID_MAX) and not what
  * this host has. Before any vCPU is made. -1 with *failure. */
-int kvm_show_cpuid(struct kvm *kvm, const void *entries, unsigned count, struct failure *failure);
+int kvm_show_cpuid(struct kvm *kvm, const void *entries, unsigned count, struct cleave_failure *failure);
 
 /* The guest's CPUID has RDFSBASE and its kin. */
 bool kvm_has_fsgsbase(const struct kvm *kvm);
@@ -107,9 +107,9 @@ void vcpu_state_free(struct vcpu_state *state);
  * names the part. The order within is significant: see the comments in kvm.c. `run` is the vCPU's shared page.
  */
 int vcpu_state_save(const struct kvm *kvm, int vcpu, struct kvm_run *run, struct vcpu_state *state,
-                    struct failure *failure);
+                    struct cleave_failure *failure);
 int vcpu_state_restore(const struct kvm *kvm, int vcpu, struct kvm_run *run, const struct vcpu_state *state,
-                       struct failure *failure);
+                       struct cleave_failure *failure);
 
 /*
  * Returns a vCPU to a state that was saved from it or restored into it before. Does what vcpu_state_restore() does in
@@ -118,6 +118,6 @@ int vcpu_state_restore(const struct kvm *kvm, int vcpu, struct kvm_run *run, con
  * The guest's clocks run on.
  */
 int vcpu_state_return(const struct kvm *kvm, int vcpu, struct kvm_run *run, const struct vcpu_state *state,
-                      struct failure *failure);
+                      struct cleave_failure *failure);
 
 #endif

@@ -55,7 +55,7 @@ static void fill(void *argument)
     pthread_mutex_lock(&pool->lock);
     while (pool->ready < pool->aim && !pool->end) {
         pthread_mutex_unlock(&pool->lock);
-        struct failure failure;
+        struct cleave_failure failure;
         struct vm *vm = vm_new(&pool->config, true, &failure);
         pthread_mutex_lock(&pool->lock);
         if (!vm) {
@@ -87,7 +87,7 @@ void pool_prepare(struct pool *pool, unsigned count)
         background_add(pool->filler, fill, pool);
 }
 
-int pool_take(struct pool *pool, struct vm **vms, unsigned count, struct failure *failure)
+int pool_take(struct pool *pool, struct vm **vms, unsigned count, struct cleave_failure *failure)
 {
     unsigned taken = 0;
     pthread_mutex_lock(&pool->lock);

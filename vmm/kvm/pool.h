@@ -20,7 +20,7 @@ void pool_free(struct pool *pool);
 void pool_prepare(struct pool *pool, unsigned count);
 
 /* Takes `count` VMs, ready ones first; makes what is missing on the spot. All or none: -1 with *failure. */
-int pool_take(struct pool *pool, struct vm **vms, unsigned count, struct failure *failure);
+int pool_take(struct pool *pool, struct vm **vms, unsigned count, struct cleave_failure *failure);
 
 /* Returns VMs that have never had a guest; what is beyond the pool's aim is freed in the background. */
 void pool_give_back(struct pool *pool, struct vm **vms, unsigned count);

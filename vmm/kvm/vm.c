@@ -2,7 +2,7 @@
 #include "vmm/kvm/vm.h"
 
 #include "vmm/base/clock.h"
-#include "vmm/memory/window.h"
+#include "vmm/base/failure.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -32,9 +32,9 @@ static void run_guest(struct vcpu *vcpu)
     bool go_on = true;
     while (go_on && atomic_load_explicit(&vm->go, memory_order_acquire)) {
         if (kvm_run_vcpu(vcpu->fd) == 0)
-            go_on = exits_handle(vcpu);
+            go_on = vm->runner->exit(vcpu);
         else if (errno != EINTR && errno != EAGAIN)
-            go_on = exits_error(vcpu, errno);
+            go_on = vm->runner->error(vcpu, errno);
         else
             vcpu->incomplete = false;
     }
@@ -52,7 +52,7 @@ static void complete_io(struct vcpu *vcpu)
     set_immediate_exit(vcpu, true);
     while (vcpu->incomplete) {
         if (kvm_run_vcpu(vcpu->fd) == 0)
-            exits_handle(vcpu); /* the next part of a string instruction */
+            vcpu->vm->runner->exit(vcpu); /* the next part of a string instruction */
         else
             vcpu->incomplete = false;
     }
@@ -109,7 +109,7 @@ static void close_vcpu(struct vcpu *vcpu)
     close(vcpu->fd);
 }
 
-static int add_vcpu(struct vm *vm, struct failure *failure)
+static int add_vcpu(struct vm *vm, struct cleave_failure *failure)
 {
     struct vcpu *vcpu = &vm->vcpus[vm->cpus];
     *vcpu = (struct vcpu){.vm = vm, .index = vm->cpus};
@@ -133,11 +133,11 @@ static int add_vcpu(struct vm *vm, struct failure *failure)
     return 0;
 }
 
-static int set_up(struct vm *vm, const struct vm_config *config, bool log_dirty, struct failure *failure)
+static int set_up(struct vm *vm, const struct vm_config *config, bool log_dirty, struct cleave_failure *failure)
 {
-    vm->window = windows_take(vm->windows);
+    vm->window = vm->windows->take(vm->windows->context);
     if (!vm->window)
-        return fail(failure, FAIL_NO_MEMORY, "no address space left for another guest's window");
+        return fail(failure, CLEAVE_NO_MEMORY, "no address space left for another guest's window");
     vm->fd = kvm_create_vm(vm->kvm);
     if (vm->fd < 0)
         return fail_errno(failure, errno, "KVM_CREATE_VM");
@@ -149,11 +149,11 @@ static int set_up(struct vm *vm, const struct vm_config *config, bool log_dirty,
     return 0;
 }
 
-struct vm *vm_new(const struct vm_config *config, bool log_dirty, struct failure *failure)
+struct vm *vm_new(const struct vm_config *config, bool log_dirty, struct cleave_failure *failure)
 {
     struct vm *vm = calloc(1, sizeof *vm);
     if (!vm) {
-        fail(failure, FAIL_NO_MEMORY, "out of memory for a VM");
+        fail(failure, CLEAVE_NO_MEMORY, "out of memory for a VM");
         return NULL;
     }
     vm->kvm = config->kvm;
@@ -184,7 +184,7 @@ void vm_free(struct vm *vm)
     if (vm->fd >= 0)
         close(vm->fd);
     if (vm->window)
-        windows_release(vm->windows, vm->window);
+        vm->windows->release(vm->windows->context, vm->window);
     pthread_cond_destroy(&vm->stopped);
     pthread_cond_destroy(&vm->started);
     pthread_mutex_destroy(&vm->lock);

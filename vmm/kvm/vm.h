@@ -1,24 +1,31 @@
 /*
- * A KVM VM with its vCPUs, their threads, and the memslot over a window: everything of a machine that takes long to
- * make and holds no guest yet. The pool keeps ready ones; a machine takes one, maps its memory into the window,
- * restores its vCPU states and starts it.
+ * A KVM VM with its vCPUs, their threads, and the memslot over a window: everything of a guest that takes long to
+ * make and depends on none. The pool keeps ready ones; who runs a guest takes one, maps memory into its window, sets
+ * its vCPUs and starts it.
  *
- * A vCPU thread is stopped or running. vm_start() and vm_stop() are called by the event-loop thread and may be called
- * in any state; between vm_stop() and vm_start() no vCPU thread touches the guest, the vCPUs or anything of the
- * machine.
+ * A vCPU thread is stopped or running. vm_start() and vm_stop() are called by the owner's thread and may be called in
+ * any state; between vm_stop() and vm_start() no vCPU thread touches the guest, the vCPUs or anything of the
+ * guest.
  */
 #ifndef VMM_KVM_VM_H
 #define VMM_KVM_VM_H
 
 #include "vmm/base/background.h"
 #include "vmm/kvm/kvm.h"
-#include "vmm/options.h"
+
+#include <cleave/guest_abi.h>
 
 #include <pthread.h>
 #include <stdatomic.h>
 
-struct machine;
-struct windows;
+struct vcpu;
+
+/* Who runs a guest in the VM: what vCPU threads call when it leaves guest mode. Both return false where the vCPU must
+ * stop. */
+struct vm_runner {
+    bool (*exit)(struct vcpu *vcpu);             /* vcpu->run says why */
+    bool (*error)(struct vcpu *vcpu, int error); /* KVM_RUN failed with this errno */
+};
 
 struct vcpu {
     struct vm *vm;
@@ -30,7 +37,7 @@ struct vcpu {
     /* Under vm->lock: */
     bool running; /* its thread is in the guest, or handles an exit */
     bool start;   /* asks the thread to run */
-    /* The vCPU thread's while running, else the event-loop thread's: */
+    /* The vCPU thread's while running, else the owner's: */
     bool halted;                 /* HLT for good */
     bool ended;                  /* has reported the guest's end */
     bool waiting;                /* has asked for a fork */
@@ -38,15 +45,23 @@ struct vcpu {
     _Atomic uint64_t entered_ns; /* CLOCK_MONOTONIC of the first entry since vm_start(); by the vCPU thread */
 };
 
+/* Where VMs get the addresses from that their memslots point at. Any thread. */
+struct vm_windows {
+    uint64_t (*take)(void *context); /* 0: there is none left */
+    void (*release)(void *context, uint64_t window);
+    void *context;
+};
+
 struct vm {
     const struct kvm *kvm;
-    struct windows *windows;
+    const struct vm_windows *windows;
     int fd;
     uint64_t window;
     uint64_t memory; /* bytes */
     unsigned cpus;
-    struct vcpu vcpus[OPTIONS_CPUS_MAX];
-    struct machine *machine; /* whose guest runs here; NULL in the pool */
+    struct vcpu vcpus[GUEST_MAX_CPUS];
+    const struct vm_runner *runner; /* who runs a guest here, and */
+    void *guest;                    /* which one; NULL in the pool */
     pthread_mutex_t lock;
     pthread_cond_t started, stopped;
     atomic_bool go;   /* vCPUs may run */
@@ -56,13 +71,13 @@ struct vm {
 
 struct vm_config {
     const struct kvm *kvm;
-    struct windows *windows;
+    const struct vm_windows *windows; /* must outlive the VM */
     uint64_t memory;
     unsigned cpus;
 };
 
-/* Makes one, without a machine and stopped. NULL with *failure. May be called from any thread. */
-struct vm *vm_new(const struct vm_config *config, bool log_dirty, struct failure *failure);
+/* Makes one, without a guest and stopped. NULL with *failure. May be called from any thread. */
+struct vm *vm_new(const struct vm_config *config, bool log_dirty, struct cleave_failure *failure);
 
 /* Stops, joins the threads, closes and unmaps everything. Takes milliseconds. Any thread, but only one. */
 void vm_free(struct vm *vm);
@@ -82,9 +97,5 @@ void vm_stop(struct vm *vm);
 /* Waits until every vCPU that vm_start() let run at `since` or later has entered the guest (or stopped again); returns
  * the time of the last entry, or 0 where none runs. */
 uint64_t vm_wait_entered(struct vm *vm, uint64_t since);
-
-/* What a vCPU thread does with an exit; exits.c defines them. Both return false where the vCPU must stop. */
-bool exits_handle(struct vcpu *vcpu);
-bool exits_error(struct vcpu *vcpu, int error);
 
 #endif

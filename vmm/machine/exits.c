@@ -1,15 +1,16 @@
 /*
  * Exits: what a vCPU thread does when the guest leaves guest mode: port I/O, unknown addresses, HLT, crashes. Runs on
- * vCPU threads; what concerns the whole guest is reported to the event loop.
+ * vCPU threads; what concerns the whole guest is reported to its owner.
  */
-#include "vmm/boot/boot.h"
+#include "vmm/machine/exits.h"
+
 #include "vmm/base/log.h"
 #include "vmm/machine/machine.h"
-
-#include <cleave/guest_abi.h>
+#include "vmm/machine/registers.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,65 +21,69 @@ static void count(_Atomic uint64_t *counter)
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
-static void format_registers(const struct vcpu *vcpu, const struct kvm_regs *r, const struct kvm_sregs *s, uint64_t cs,
-                             char *text, size_t room)
+/* The machine whose guest it runs. */
+static struct machine *machine_of(const struct vcpu *vcpu)
 {
-    snprintf(text, room,
-             "vCPU %u: rip %016llx  rflags %08llx  cs %04" PRIx64 " (CPL %u)\n"
-             "rax %016llx  rbx %016llx  rcx %016llx  rdx %016llx\n"
-             "rsi %016llx  rdi %016llx  rbp %016llx  rsp %016llx\n"
-             "r8  %016llx  r9  %016llx  r10 %016llx  r11 %016llx\n"
-             "r12 %016llx  r13 %016llx  r14 %016llx  r15 %016llx\n"
-             "cr0 %016llx  cr2 %016llx  cr3 %016llx  cr4 %016llx  efer %llx",
-             vcpu->index, r->rip, r->rflags, cs, (unsigned)(cs & 3), r->rax, r->rbx, r->rcx, r->rdx, r->rsi, r->rdi,
-             r->rbp, r->rsp, r->r8, r->r9, r->r10, r->r11, r->r12, r->r13, r->r14, r->r15, s->cr0, s->cr2, s->cr3,
-             s->cr4, s->efer);
+    return vcpu->vm->guest;
 }
 
-/* Both of these are always false, so that the vCPU stops. */
-static bool crash_with(struct vcpu *vcpu, const char *reason, const char *registers)
+/* Always false, so that the vCPU stops. */
+static bool end_with(struct vcpu *vcpu, const struct cleave_crash *crash)
 {
-    machine_report_end(vcpu->vm->machine, END_CRASH, 0, reason, registers);
+    report_crash(machine_of(vcpu), crash);
     vcpu->ended = true;
     return false;
 }
 
-static bool crash(struct vcpu *vcpu, const char *reason)
+__attribute__((format(printf, 2, 3))) static bool crash(struct vcpu *vcpu, const char *format, ...)
 {
+    struct cleave_crash crash = {.vcpu = vcpu->index};
+    va_list args;
+    va_start(args, format);
+    vsnprintf(crash.reason, sizeof crash.reason, format, args);
+    va_end(args);
     struct kvm_regs regs;
     struct kvm_sregs sregs;
-    if (kvm_get_regs(vcpu->fd, &regs) < 0 || kvm_get_sregs(vcpu->fd, &sregs) < 0)
-        return crash_with(vcpu, reason, "its registers cannot be read");
-    char registers[MACHINE_REGISTERS];
-    format_registers(vcpu, &regs, &sregs, sregs.cs.selector, registers, sizeof registers);
-    return crash_with(vcpu, reason, registers);
+    crash.has_registers = kvm_get_regs(vcpu->fd, &regs) == 0 && kvm_get_sregs(vcpu->fd, &sregs) == 0;
+    if (crash.has_registers)
+        registers_fill(&crash.registers, &regs, &sregs);
+    return end_with(vcpu, &crash);
 }
 
 /* The registers are those of the instruction that failed, not of the boot IDT's stub that reported it. */
 static bool crash_by_exception(struct vcpu *vcpu, struct kvm_regs *regs, const struct kvm_sregs *sregs,
                                const struct boot_exception *e)
 {
-    char error_code[40] = "", reason[MACHINE_REASON], registers[MACHINE_REGISTERS];
+    struct cleave_crash crash = {
+        .vcpu = vcpu->index,
+        .has_exception = true,
+        .vector = (uint8_t)e->vector,
+        .has_error_code = e->has_error_code,
+        .error_code = e->error_code,
+        .has_registers = true,
+    };
+    char error_code[40] = "";
     if (e->has_error_code)
         snprintf(error_code, sizeof error_code, ", error code %#" PRIx64, e->error_code);
-    snprintf(reason, sizeof reason, "unhandled exception %u (%s)%s, at rip %#" PRIx64 ", cr2 %#llx", e->vector,
-             boot_exception_name(e->vector), error_code, e->rip, sregs->cr2);
+    snprintf(crash.reason, sizeof crash.reason, "unhandled exception %u (%s)%s, at rip %#" PRIx64 ", cr2 %#llx",
+             e->vector, boot_exception_name(e->vector), error_code, e->rip, sregs->cr2);
     regs->rip = e->rip;
     regs->rsp = e->rsp;
     regs->rflags = e->rflags;
-    format_registers(vcpu, regs, sregs, e->cs, registers, sizeof registers);
-    return crash_with(vcpu, reason, registers);
+    registers_fill(&crash.registers, regs, sregs);
+    crash.registers.cs.selector = (uint16_t)e->cs;
+    return end_with(vcpu, &crash);
 }
 
 static bool ask_for_fork(struct vcpu *vcpu, uint32_t children)
 {
-    struct machine *machine = vcpu->vm->machine;
-    if (children == 0 || children > HOST_FORK_MAX) {
+    struct machine *machine = machine_of(vcpu);
+    if (children == 0 || children > CLEAVE_FORK_MAX) {
         machine->fork_result = FORK_REFUSED;
         return true;
     }
     vcpu->waiting = true;
-    machine_report_fork(machine, vcpu->index, children);
+    report_fork(machine, vcpu->index, children);
     return false;
 }
 
@@ -94,7 +99,7 @@ static void log_unknown_port(struct machine *machine, unsigned port)
 /* One element of an `out`. False: the vCPU must stop. */
 static bool port_out(struct vcpu *vcpu, unsigned port, uint32_t value)
 {
-    struct machine *machine = vcpu->vm->machine;
+    struct machine *machine = machine_of(vcpu);
     uint8_t byte = (uint8_t)value;
     bool printed = port == PORT_CONSOLE;
     switch (port) {
@@ -106,13 +111,13 @@ static bool port_out(struct vcpu *vcpu, unsigned port, uint32_t value)
         pthread_mutex_unlock(&machine->report.lock);
         break;
     case PORT_EXIT:
-        machine_report_end(machine, END_EXIT, value, NULL, NULL);
+        report_exit(machine, value);
         vcpu->ended = true;
         return false;
     case PORT_FORK:
         return ask_for_fork(vcpu, value);
     case PORT_MARK:
-        machine_report_mark(machine, value);
+        report_mark(machine, value);
         break;
     default:
         log_unknown_port(machine, port);
@@ -124,7 +129,7 @@ static bool port_out(struct vcpu *vcpu, unsigned port, uint32_t value)
 
 static uint32_t port_in(struct vcpu *vcpu, unsigned port)
 {
-    struct machine *machine = vcpu->vm->machine;
+    struct machine *machine = machine_of(vcpu);
     uint32_t value = UINT32_MAX;
     switch (port) {
     case PORT_UART ... PORT_UART + 7:
@@ -145,7 +150,7 @@ static bool handle_io(struct vcpu *vcpu)
     struct kvm_run *run = vcpu->run;
     uint8_t *data = (uint8_t *)run + run->io.data_offset;
     bool go_on = true;
-    count(&vcpu->vm->machine->counters.exits_io);
+    count(&machine_of(vcpu)->counters.exits_io);
     vcpu->incomplete = true;
     for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size) {
         uint32_t value = 0;
@@ -163,12 +168,10 @@ static bool handle_io(struct vcpu *vcpu)
 static bool handle_mmio(struct vcpu *vcpu)
 {
     struct kvm_run *run = vcpu->run;
-    struct machine *machine = vcpu->vm->machine;
+    struct machine *machine = machine_of(vcpu);
     count(&machine->counters.exits_mmio);
     if (run->mmio.phys_addr < vcpu->vm->memory) { /* how a KVM that interprets the guest says EFAULT */
-        char reason[MACHINE_REASON];
-        snprintf(reason, sizeof reason, "guest memory at %#llx could not be reached", run->mmio.phys_addr);
-        return crash(vcpu, reason);
+        return crash(vcpu, "guest memory at %#llx could not be reached", run->mmio.phys_addr);
     }
     vcpu->incomplete = true;
     if (!run->mmio.is_write)
@@ -181,13 +184,14 @@ static bool handle_mmio(struct vcpu *vcpu)
 
 static bool read_guest(void *context, uint64_t gpa, void *to, size_t length)
 {
-    return machine_read(context, gpa, to, length, NULL) == 0;
+    const struct machine *machine = context;
+    return memory_read(&machine->memory, gpa, to, length, NULL) == 0;
 }
 
 /* HLT is either the end of the boot IDT's report of an unhandled exception, or this vCPU stops for good. */
 static bool handle_hlt(struct vcpu *vcpu)
 {
-    struct machine *machine = vcpu->vm->machine;
+    struct machine *machine = machine_of(vcpu);
     count(&machine->counters.exits_hlt);
     struct kvm_regs regs;
     struct kvm_sregs sregs;
@@ -197,20 +201,18 @@ static bool handle_hlt(struct vcpu *vcpu)
     if (boot_decode_exception(regs.rip, regs.rsp, read_guest, machine, &e))
         return crash_by_exception(vcpu, &regs, &sregs, &e);
     vcpu->halted = true;
-    machine_report_halt(machine);
+    report_halt(machine);
     return false;
 }
 
 static bool handle_internal_error(struct vcpu *vcpu)
 {
-    char reason[MACHINE_REASON];
     uint32_t suberror = vcpu->run->internal.suberror;
-    snprintf(reason, sizeof reason, "KVM internal error %u%s", suberror,
-             suberror == KVM_INTERNAL_ERROR_EMULATION ? " (an instruction that KVM cannot emulate)" : "");
-    return crash(vcpu, reason);
+    return crash(vcpu, "KVM internal error %u%s", suberror,
+                 suberror == KVM_INTERNAL_ERROR_EMULATION ? " (an instruction that KVM cannot emulate)" : "");
 }
 
-bool exits_handle(struct vcpu *vcpu)
+static bool handle_exit(struct vcpu *vcpu)
 {
     struct kvm_run *run = vcpu->run;
     vcpu->incomplete = false;
@@ -224,31 +226,26 @@ bool exits_handle(struct vcpu *vcpu)
     default:
         break;
     }
-    count(&vcpu->vm->machine->counters.exits_other);
-    char reason[MACHINE_REASON];
+    count(&machine_of(vcpu)->counters.exits_other);
     switch (run->exit_reason) {
     case KVM_EXIT_SHUTDOWN:
         return crash(vcpu, "triple fault (some KVMs reset the registers first)");
     case KVM_EXIT_INTERNAL_ERROR:
         return handle_internal_error(vcpu);
     case KVM_EXIT_FAIL_ENTRY:
-        snprintf(reason, sizeof reason, "the processor refused to enter the guest, hardware reason %#llx",
-                 run->fail_entry.hardware_entry_failure_reason);
-        return crash(vcpu, reason);
+        return crash(vcpu, "the processor refused to enter the guest, hardware reason %#llx",
+                     run->fail_entry.hardware_entry_failure_reason);
     default:
-        snprintf(reason, sizeof reason, "KVM exit %u, for which this machine has no device", run->exit_reason);
-        return crash(vcpu, reason);
+        return crash(vcpu, "KVM exit %u, for which this machine has no device", run->exit_reason);
     }
 }
 
-bool exits_error(struct vcpu *vcpu, int error)
+static bool handle_error(struct vcpu *vcpu, int error)
 {
-    char reason[MACHINE_REASON];
     if (error == EFAULT)
-        snprintf(reason, sizeof reason,
-                 "KVM_RUN: guest memory could not be reached (EFAULT): the host is out of memory, "
-                 "or the guest touched what is not RAM");
-    else
-        snprintf(reason, sizeof reason, "KVM_RUN: %s", strerrordesc_np(error));
-    return crash(vcpu, reason);
+        return crash(vcpu, "KVM_RUN: guest memory could not be reached (EFAULT): the host is out of memory, "
+                           "or the guest touched what is not RAM");
+    return crash(vcpu, "KVM_RUN: %s", strerrordesc_np(error));
 }
+
+const struct vm_runner machine_runner = {.exit = handle_exit, .error = handle_error};

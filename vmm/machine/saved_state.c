@@ -1,6 +1,7 @@
 /* A machine's state in a snapshot: see saved_state.h. */
 #include "vmm/machine/saved_state.h"
 
+#include "vmm/base/failure.h"
 #include "vmm/base/log.h"
 
 #include <stdlib.h>
@@ -8,8 +9,6 @@
 
 /* Clocks this much apart are the same crystal's, calibrated twice. */
 #define TSC_TOLERANCE_PPM 250
-
-_Static_assert(sizeof(struct snapshot_cpuid) == sizeof(struct kvm_cpuid_entry2), "CPUID entries are KVM's");
 
 static void add(struct snapshot_records *records, enum snapshot_record_type type, const void *data, size_t bytes)
 {
@@ -45,15 +44,15 @@ static void encode_uart(uint8_t *bytes, const struct uart *uart)
 }
 
 int saved_state_encode(struct saved_state *saved, const struct machine *machine, struct machine_state *state,
-                       uint32_t fork_result, struct failure *failure)
+                       uint32_t fork_result, struct cleave_failure *failure)
 {
     const struct kvm *kvm = state->kvm;
     *saved = (struct saved_state){.vcpus = calloc(state->cpus, sizeof *saved->vcpus)};
     if (!saved->vcpus)
-        return fail(failure, FAIL_NO_MEMORY, "out of memory for the state of a guest");
+        return fail(failure, CLEAVE_NO_MEMORY, "out of memory for the state of a guest");
     saved->from = machine_state_get(state);
     saved->state.machine = (struct snapshot_machine){
-        .memory = machine->view.memory,
+        .memory = machine->memory.bytes,
         .cpus = state->cpus,
         .fork_result = fork_result,
         .guest_id = machine->id,
@@ -84,7 +83,7 @@ struct decoding {
     const struct snapshot_records *records;
     unsigned index;
     const char *path;
-    struct failure *failure;
+    struct cleave_failure *failure;
 };
 
 static const struct snapshot_record *find(const struct snapshot_records *records, enum snapshot_record_type type)
@@ -107,7 +106,7 @@ static int decode_xsave(const struct decoding *d, struct vcpu_state *vcpu)
 {
     const struct snapshot_record *record = find(d->records, SNAPSHOT_VCPU_XSAVE);
     if (record->bytes > d->kvm->xsave_size)
-        return fail(d->failure, FAIL_UNSUPPORTED,
+        return fail(d->failure, CLEAVE_UNSUPPORTED,
                     "%s: vCPU %u: its vector state takes %u bytes, of which this host's KVM holds %zu", d->path,
                     d->index, record->bytes, d->kvm->xsave_size);
     memcpy(vcpu->xsave, record->data, record->bytes);
@@ -121,7 +120,7 @@ static int decode_msr(const struct decoding *d, const struct kvm_msr_entry *entr
             vcpu->msrs[i] = entry->data;
             return 0;
         }
-    return fail(d->failure, FAIL_UNSUPPORTED, "%s: vCPU %u: it has MSR %#x, which this host's KVM does not have",
+    return fail(d->failure, CLEAVE_UNSUPPORTED, "%s: vCPU %u: it has MSR %#x, which this host's KVM does not have",
                 d->path, d->index, entry->index);
 }
 
@@ -187,7 +186,7 @@ static void compare_clocks(const struct kvm *kvm, uint32_t khz, const char *path
 }
 
 static int decode_vcpus(struct machine_state *state, const struct snapshot_state *from, const char *path,
-                        struct failure *failure)
+                        struct cleave_failure *failure)
 {
     unsigned halted = 0;
     for (unsigned i = 0; i < state->cpus; i++) {
@@ -197,12 +196,12 @@ static int decode_vcpus(struct machine_state *state, const struct snapshot_state
         halted += state->vcpus[i].halted;
     }
     if (halted == state->cpus)
-        return fail(failure, FAIL_SNAPSHOT_INVALID, "%s: vCPUs: all of them have halted for good", path);
+        return fail(failure, CLEAVE_SNAPSHOT_INVALID, "%s: vCPUs: all of them have halted for good", path);
     return 0;
 }
 
 struct machine_state *saved_state_decode(const struct kvm *kvm, const struct snapshot_state *from, const char *path,
-                                         struct failure *failure)
+                                         struct cleave_failure *failure)
 {
     struct machine_state *state = machine_state_new(kvm, from->machine.cpus, failure);
     if (!state)

@@ -23,7 +23,7 @@ struct saved_state {
 
 /* Of a machine whose vCPUs were saved to `state`, and which PORT_FORK answers `fork_result`. -1 with *failure. */
 int saved_state_encode(struct saved_state *saved, const struct machine *machine, struct machine_state *state,
-                       uint32_t fork_result, struct failure *failure);
+                       uint32_t fork_result, struct cleave_failure *failure);
 void saved_state_free(struct saved_state *saved);
 
 /*
@@ -32,6 +32,6 @@ void saved_state_free(struct saved_state *saved);
  * state.
  */
 struct machine_state *saved_state_decode(const struct kvm *kvm, const struct snapshot_state *state, const char *path,
-                                         struct failure *failure);
+                                         struct cleave_failure *failure);
 
 #endif

@@ -1,5 +1,7 @@
-/* Layers and the reference counts of their frames: see layer.h. Publishing's allocator is in arena.c. */
-#include "vmm/memory/layer_internal.h"
+/* Layers and the reference counts of their frames: see layer.h. */
+#include "vmm/memory/layer.h"
+
+#include "vmm/base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,9 +11,37 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "vmm/base/log.h"
-
 #define LEVELS 3
+
+/* HPAs stay below 2^46, what every EPT processor can hold. */
+#define LAYERS_HPA_END (UINT64_C(1) << 46)
+
+struct run {
+    uint64_t first, count; /* pages of a layer */
+};
+
+struct layer {
+    int fd;                 /* -1: zeros */
+    struct layer_file file; /* where it is a snapshot's: path is set */
+    uint64_t hpa, size;     /* bytes */
+    uint64_t gib;           /* units of LAYER_ALIGN taken */
+    bool open;              /* its creator still holds it */
+    const uint8_t *read;    /* all of it, mapped for layers_read(); NULL before the first */
+    uint64_t live;          /* sum of all counts */
+    uint64_t live_pages;    /* pages that some count holds */
+    uint32_t *refs[3];      /* by level - 1, one a unit of that level */
+    uint16_t *small;        /* by unit of level 2: pages in it that are counted one by one */
+    struct run *dead;       /* not yet punched */
+    size_t dead_count, dead_room;
+    struct layer *next;
+};
+
+struct layers {
+    struct background *background;
+    struct layer **by_gib; /* by HPA / LAYER_ALIGN */
+    uint64_t gib_count;
+    struct layer *first;
+};
 
 struct layers *layers_new(struct background *background)
 {
@@ -53,7 +83,6 @@ void layers_free(struct layers *layers)
 {
     if (!layers)
         return;
-    arena_close(layers);
     layers_settle(layers);
     while (layers->first)
         forget(layers, layers->first);
@@ -86,7 +115,7 @@ static int find_hpa(struct layers *layers, uint64_t gib, uint64_t *first)
     return 0;
 }
 
-static int make_memfd(uint64_t size, struct failure *failure)
+static int make_memfd(uint64_t size, struct cleave_failure *failure)
 {
     int fd = memfd_create("cleave-layer", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0)
@@ -100,7 +129,8 @@ static int make_memfd(uint64_t size, struct failure *failure)
 }
 
 /* A layer in HPA space over fd, which becomes its own whatever happens. */
-static int add_layer(struct layers *layers, int fd, uint64_t size, struct layer **result, struct failure *failure)
+static int add_layer(struct layers *layers, int fd, uint64_t size, struct layer **result,
+                     struct cleave_failure *failure)
 {
     struct layer *layer = calloc(1, sizeof *layer);
     uint64_t first;
@@ -119,7 +149,7 @@ static int add_layer(struct layers *layers, int fd, uint64_t size, struct layer 
             layer_destroy(layer);
         else if (fd >= 0)
             close(fd);
-        return fail(failure, FAIL_NO_MEMORY, "out of memory for a layer");
+        return fail(failure, CLEAVE_NO_MEMORY, "out of memory for a layer");
     }
     layer->hpa = first * LAYER_ALIGN;
     for (uint64_t i = 0; i < layer->gib; i++)
@@ -130,18 +160,18 @@ static int add_layer(struct layers *layers, int fd, uint64_t size, struct layer 
     return 0;
 }
 
-int layer_new(struct layers *layers, uint64_t size, struct layer **result, struct failure *failure)
+int layer_new(struct layers *layers, uint64_t size, struct layer **result, struct cleave_failure *failure)
 {
     int fd = make_memfd(size, failure);
     return fd < 0 ? -1 : add_layer(layers, fd, size, result, failure);
 }
 
-int layer_zeros(struct layers *layers, uint64_t size, struct layer **result, struct failure *failure)
+int layer_zeros(struct layers *layers, uint64_t size, struct layer **result, struct cleave_failure *failure)
 {
     return add_layer(layers, -1, size, result, failure);
 }
 
-int layer_open(struct layers *layers, int fd, const char *path, struct layer **result, struct failure *failure)
+int layer_open(struct layers *layers, int fd, const char *path, struct layer **result, struct cleave_failure *failure)
 {
     struct stat now;
     char *name = strdup(path);
@@ -215,7 +245,7 @@ bool layers_file_truncated(const struct layers *layers, uint64_t hpa, uint64_t *
 /* A copy from a mapping costs a quarter of a read(2) of the same page; where there is no room for one, that will do.
  * So it must from a file and to a window over one, which somebody may truncate. Zeros in a view are over no file. */
 static int read_layer(struct layer *layer, uint64_t offset, void *to, uint64_t bytes, bool fragile,
-                      struct failure *failure)
+                      struct cleave_failure *failure)
 {
     if (layer->fd < 0) {
         memset(to, 0, bytes);
@@ -235,12 +265,13 @@ static int read_layer(struct layer *layer, uint64_t offset, void *to, uint64_t b
                                             layer->file.path ? layer->file.path : "a layer");
 }
 
-int layers_read(struct layers *layers, uint64_t hpa, void *to, uint64_t bytes, bool fragile, struct failure *failure)
+int layers_read(struct layers *layers, uint64_t hpa, void *to, uint64_t bytes, bool fragile,
+                struct cleave_failure *failure)
 {
     for (uint8_t *at = to; bytes;) {
         struct layer *layer = layer_at(layers, hpa);
         if (!layer || hpa - layer->hpa >= layer->size)
-            return fail(failure, FAIL_INTERNAL, "the view names HPA %#llx, which no layer backs",
+            return fail(failure, CLEAVE_INTERNAL, "the view names HPA %#llx, which no layer backs",
                         (unsigned long long)hpa);
         uint64_t offset = hpa - layer->hpa;
         uint64_t here = bytes < layer->size - offset ? bytes : layer->size - offset;
@@ -395,7 +426,6 @@ static void reclaim(struct layers *layers, struct layer *layer)
 
 void layers_settle(struct layers *layers)
 {
-    arena_settle(layers);
     struct layer *next;
     for (struct layer *layer = layers->first; layer; layer = next) {
         next = layer->next;

@@ -28,22 +28,22 @@
 struct layer;
 struct layers;
 
-/* `background` gets what can wait: punching, unmapping, closing, preparing pages to publish into. */
+/* `background` gets what can wait: punching, unmapping, closing. */
 struct layers *layers_new(struct background *background);
 void layers_free(struct layers *layers); /* every reference must be gone */
 
 /* Sets *result to a new layer of `size` bytes (a multiple of 4 KiB), all zero, and no frame referenced. -1 with
  * *failure. */
-int layer_new(struct layers *layers, uint64_t size, struct layer **result, struct failure *failure);
+int layer_new(struct layers *layers, uint64_t size, struct layer **result, struct cleave_failure *failure);
 uint64_t layer_hpa(const struct layer *layer);
 int layer_fd(const struct layer *layer);
 
 /* The same over a file, `fd`, of which a copy is kept with the path: the file may be renamed, replaced or deleted. It
  * is never written, nor is memory of it given back. */
-int layer_open(struct layers *layers, int fd, const char *path, struct layer **result, struct failure *failure);
+int layer_open(struct layers *layers, int fd, const char *path, struct layer **result, struct cleave_failure *failure);
 
 /* The same of `size` bytes that are and stay zero. */
-int layer_zeros(struct layers *layers, uint64_t size, struct layer **result, struct failure *failure);
+int layer_zeros(struct layers *layers, uint64_t size, struct layer **result, struct cleave_failure *failure);
 
 /* The creator's claim ends: the layer goes away with the last reference to a frame in it. */
 void layer_close(struct layers *layers, struct layer *layer);
@@ -73,22 +73,10 @@ bool layers_file_truncated(const struct layers *layers, uint64_t hpa, uint64_t *
 /* Copies the bytes of frames from hpa on. The first time it maps each layer it reads from. With `fragile`, `to` lies in
  * a window over a file that somebody may truncate: then the kernel copies, for which lost memory is an error and no
  * signal. -1 with *failure. */
-int layers_read(struct layers *layers, uint64_t hpa, void *to, uint64_t bytes, bool fragile, struct failure *failure);
+int layers_read(struct layers *layers, uint64_t hpa, void *to, uint64_t bytes, bool fragile,
+                struct cleave_failure *failure);
 
-/*
- * Pages to publish into: `pages` contiguous frames, written through *memory until layers_freeze(). With `block` the run
- * is aligned to 2 MiB. They are faulted in ahead of time as far as earlier use suggests. -1 with *failure.
- */
-int layers_allocate(struct layers *layers, uint64_t pages, bool block, uint64_t *hpa, void **memory,
-                    struct failure *failure);
-
-/* Gives back the newest layers_allocate() that nothing has mapped. */
-void layers_unallocate(struct layers *layers, uint64_t hpa, uint64_t pages);
-
-/*
- * After publishing: hands what is due to the background thread: write-protects what was published, prepares room for
- * about as much again, punches dead frames, closes dead layers.
- */
+/* Hands what is due to the background thread: punches dead frames, closes dead layers. */
 void layers_settle(struct layers *layers);
 
 /* Bytes of layers that some view references, each frame once. */

@@ -56,7 +56,7 @@ static void *reserve(uint64_t bytes)
     return memory == MAP_FAILED ? NULL : memory;
 }
 
-struct views *views_new(struct layers *layers, struct failure *failure)
+struct views *views_new(struct layers *layers, struct cleave_failure *failure)
 {
     struct views *views = calloc(1, sizeof *views);
     if (views) {
@@ -90,13 +90,13 @@ uint64_t views_table_bytes(struct views *views)
     return pt_arena_used(&views->arena) * PT_PAGE_SIZE;
 }
 
-static int fail_status(struct failure *failure, enum pt_status status, const char *what)
+static int fail_status(struct cleave_failure *failure, enum pt_status status, const char *what)
 {
-    enum failure_class class = status == PT_ENOMEM ? FAIL_NO_MEMORY : FAIL_INTERNAL;
+    enum cleave_failure_kind class = status == PT_ENOMEM ? CLEAVE_NO_MEMORY : CLEAVE_INTERNAL;
     return fail(failure, class, "view: %s: %s", what, pt_status_name(status));
 }
 
-int view_init(struct view *view, struct views *views, uint64_t memory, struct failure *failure)
+int view_init(struct view *view, struct views *views, uint64_t memory, struct cleave_failure *failure)
 {
     struct pt_config config = {.levels = 4, .maxphyaddr = MAXPHYADDR, .caps = PT_CAP_2M | PT_CAP_1G};
     pt_arena_configure(&views->arena, views->meta, &config);
@@ -137,7 +137,8 @@ static void claim_end(struct claim *claim)
     ept_gather_sync(&claim->gather);
 }
 
-int view_map(struct view *view, uint64_t gpa, uint64_t hpa, uint64_t bytes, bool writable, struct failure *failure)
+int view_map(struct view *view, uint64_t gpa, uint64_t hpa, uint64_t bytes, bool writable,
+             struct cleave_failure *failure)
 {
     struct claim claim;
     enum pt_status status = claim_begin(&claim, view, gpa, bytes, PT_WRITE);
@@ -149,7 +150,7 @@ int view_map(struct view *view, uint64_t gpa, uint64_t hpa, uint64_t bytes, bool
 }
 
 static int protect(struct view *view, uint64_t gpa, uint64_t bytes, struct pt_change what, const char *name,
-                   struct failure *failure)
+                   struct cleave_failure *failure)
 {
     struct claim claim;
     enum pt_status status = claim_begin(&claim, view, gpa, bytes, PT_WRITE);
@@ -160,12 +161,12 @@ static int protect(struct view *view, uint64_t gpa, uint64_t bytes, struct pt_ch
     return status == PT_OK ? 0 : fail_status(failure, status, name);
 }
 
-int view_freeze(struct view *view, struct failure *failure)
+int view_freeze(struct view *view, struct cleave_failure *failure)
 {
     return protect(view, 0, view->memory, (struct pt_change){.clear = PT_W}, "cannot freeze guest memory", failure);
 }
 
-int view_set_dirty(struct view *view, uint64_t gpa, uint64_t bytes, struct failure *failure)
+int view_set_dirty(struct view *view, uint64_t gpa, uint64_t bytes, struct cleave_failure *failure)
 {
     return protect(view, gpa, bytes, (struct pt_change){.set = PT_A | PT_D}, "cannot record written pages", failure);
 }
@@ -176,7 +177,7 @@ void view_forget_dirty(struct view *view, uint64_t gpa, uint64_t bytes)
     (void)protect(view, gpa, bytes, (struct pt_change){.clear = PT_A | PT_D}, "cannot forget written pages", NULL);
 }
 
-int view_publish(struct view *view, uint64_t gpa, uint64_t hpa, uint64_t bytes, struct failure *failure)
+int view_publish(struct view *view, uint64_t gpa, uint64_t hpa, uint64_t bytes, struct cleave_failure *failure)
 {
     /* Room for the second half first, so that the first is never left alone. */
     if (pt_arena_used(&view->views->arena) + TABLES_FOR(bytes) > TABLES)
@@ -197,7 +198,7 @@ int view_publish(struct view *view, uint64_t gpa, uint64_t hpa, uint64_t bytes, 
     return status == PT_OK ? 0 : fail_status(failure, status, "cannot publish");
 }
 
-int view_share(struct view *child, struct view *parent, struct failure *failure)
+int view_share(struct view *child, struct view *parent, struct cleave_failure *failure)
 {
     struct claim from, to;
     enum pt_status status = claim_begin(&from, parent, 0, parent->memory, PT_WRITE);
@@ -257,16 +258,16 @@ static const char *memory_type_name(unsigned type)
     return type < sizeof names / sizeof *names && names[type] ? names[type] : "reserved";
 }
 
-void view_translate(struct view *view, uint64_t gpa, struct translation *translation)
+void view_translate(struct view *view, uint64_t gpa, struct cleave_translation *translation)
 {
     struct views *views = view->views;
     struct walk_memory memory = {TABLES_PA, TABLES_BYTES, (uintptr_t)views->memory - TABLES_PA};
     struct walk_ept_mode mode = {.root = view->pt.root, .levels = 4, .maxphyaddr = MAXPHYADDR, .pages_1g = true};
     struct walk_answer answer;
     walk_ept(&memory, &mode, gpa, WALK_READ, &answer);
-    *translation = (struct translation){.step_count = answer.nsteps};
+    *translation = (struct cleave_translation){.step_count = answer.nsteps};
     for (unsigned i = 0; i < answer.nsteps; i++)
-        translation->steps[i] = (struct translation_step){answer.steps[i].level, answer.steps[i].entry};
+        translation->steps[i] = (struct cleave_translation_step){answer.steps[i].level, answer.steps[i].entry};
     if (answer.result != WALK_OK)
         return;
     uint64_t leaf = answer.steps[answer.nsteps - 1].entry;
@@ -283,9 +284,9 @@ void view_translate(struct view *view, uint64_t gpa, struct translation *transla
     translation->backing = translation->dirty && !translation->write ? "overlay" : "layer";
 }
 
-static struct mapping mapping_of(const struct pt_item *leaf)
+static struct cleave_mapping mapping_of(const struct pt_item *leaf)
 {
-    return (struct mapping){
+    return (struct cleave_mapping){
         .gpa = leaf->start,
         .bytes = leaf->length,
         .hpa = leaf->hpa,
@@ -300,7 +301,7 @@ static struct mapping mapping_of(const struct pt_item *leaf)
 }
 
 /* Does the second continue the first, and say the same of its pages? */
-static bool continues(const struct mapping *run, const struct mapping *page)
+static bool continues(const struct cleave_mapping *run, const struct cleave_mapping *page)
 {
     return run->gpa + run->bytes == page->gpa && run->hpa + run->bytes == page->hpa &&
            run->page_size == page->page_size && run->read == page->read && run->write == page->write &&
@@ -308,7 +309,7 @@ static bool continues(const struct mapping *run, const struct mapping *page)
            run->memory_type == page->memory_type;
 }
 
-size_t view_mappings(struct view *view, uint64_t gpa, struct mapping *list, size_t most, uint64_t *next)
+size_t view_mappings(struct view *view, uint64_t gpa, struct cleave_mapping *list, size_t most, uint64_t *next)
 {
     size_t count = 0;
     *next = 0;
@@ -321,7 +322,7 @@ size_t view_mappings(struct view *view, uint64_t gpa, struct mapping *list, size
     struct pt_item leaf;
     while (ept_cursor_at(&claim.cursor) < view->memory &&
            ept_cursor_find_next(&claim.cursor, view->memory - ept_cursor_at(&claim.cursor), &leaf) == PT_OK) {
-        struct mapping page = mapping_of(&leaf);
+        struct cleave_mapping page = mapping_of(&leaf);
         if (count > 0 && continues(&list[count - 1], &page)) {
             list[count - 1].bytes += page.bytes;
         } else if (count < most) {

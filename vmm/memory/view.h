@@ -5,21 +5,21 @@
  *   no W   frozen: the frame belongs to a layer that may be shared; a write goes to the guest's overlay
  *   D      frozen, and the guest has written it since it was last published: the page is in the overlay
  *
- * Locking: the event-loop thread only.
+ * Locking: the owner's thread only.
  */
 #ifndef VMM_MEMORY_VIEW_H
 #define VMM_MEMORY_VIEW_H
 
 #include "vmm/base/failure.h"
-#include "vmm/family/family.h"
 #include "vmm/memory/layer.h"
 
+#include <cleave/guest.h>
 #include <ept/ept.h>
 
 /* What all views share: the memory their tables lie in. */
 struct views;
 
-struct views *views_new(struct layers *layers, struct failure *failure);
+struct views *views_new(struct layers *layers, struct cleave_failure *failure);
 void views_free(struct views *views); /* every view must be gone */
 
 struct view {
@@ -29,29 +29,30 @@ struct view {
 };
 
 /* An empty view. -1 with *failure. */
-int view_init(struct view *view, struct views *views, uint64_t memory, struct failure *failure);
+int view_init(struct view *view, struct views *views, uint64_t memory, struct cleave_failure *failure);
 
 /* Drops every frame and table. */
 void view_free(struct view *view);
 
 /* Maps a run of a layer, writable in place or frozen, with the largest pages that fit; the range must be empty. */
-int view_map(struct view *view, uint64_t gpa, uint64_t hpa, uint64_t bytes, bool writable, struct failure *failure);
+int view_map(struct view *view, uint64_t gpa, uint64_t hpa, uint64_t bytes, bool writable,
+             struct cleave_failure *failure);
 
 /* Takes W from every leaf: from now on nothing writes the frames in place. */
-int view_freeze(struct view *view, struct failure *failure);
+int view_freeze(struct view *view, struct cleave_failure *failure);
 
 /* Harvest: these pages are in the overlay now. */
-int view_set_dirty(struct view *view, uint64_t gpa, uint64_t bytes, struct failure *failure);
+int view_set_dirty(struct view *view, uint64_t gpa, uint64_t bytes, struct cleave_failure *failure);
 
 /* The opposite, for pages that were set dirty as these very ranges or parts of them. */
 void view_forget_dirty(struct view *view, uint64_t gpa, uint64_t bytes);
 
 /* Publish: from now on these pages are the frozen ones at hpa; on failure nothing has changed. */
-int view_publish(struct view *view, uint64_t gpa, uint64_t hpa, uint64_t bytes, struct failure *failure);
+int view_publish(struct view *view, uint64_t gpa, uint64_t hpa, uint64_t bytes, struct cleave_failure *failure);
 
 /* Makes an empty view an equal of the parent's, which must be frozen and have no dirty page. The two share their tables
  * copy-on-write, so this takes the same few microseconds whatever is mapped. */
-int view_share(struct view *child, struct view *parent, struct failure *failure);
+int view_share(struct view *child, struct view *parent, struct cleave_failure *failure);
 
 /* Each becomes the other. Nobody may be using either. */
 void view_swap(struct view *a, struct view *b);
@@ -67,10 +68,10 @@ int view_each_run(struct view *view, view_run_fn *fn, void *context);
 int view_each_run_in(struct view *view, uint64_t gpa, uint64_t bytes, view_run_fn *fn, void *context);
 
 /* The entries on the way to gpa and what the last of them means; gpa must be below the format's end. */
-void view_translate(struct view *view, uint64_t gpa, struct translation *translation);
+void view_translate(struct view *view, uint64_t gpa, struct cleave_translation *translation);
 
-/* Runs of alike pages, as host_mappings() has them. Returns how many; *next is 0 where nothing follows. */
-size_t view_mappings(struct view *view, uint64_t gpa, struct mapping *list, size_t most, uint64_t *next);
+/* Runs of alike pages, as cleave_guest_mappings() has them. Returns how many; *next is 0 where nothing follows. */
+size_t view_mappings(struct view *view, uint64_t gpa, struct cleave_mapping *list, size_t most, uint64_t *next);
 
 void view_count(struct view *view, struct pt_statistics *statistics);
 

@@ -1,0 +1,118 @@
+/*
+ * What can be said of a guest: its state, how it ended, its registers, marks, page table. Plain data, which the
+ * functions of <cleave/cleave.h> fill in. Addresses and lengths are in bytes, times in nanoseconds of CLOCK_MONOTONIC.
+ */
+#ifndef CLEAVE_GUEST_H
+#define CLEAVE_GUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum cleave_state {
+    CLEAVE_RUNNING,
+    CLEAVE_PAUSED,
+    CLEAVE_EXITED,
+    CLEAVE_CRASHED,
+};
+
+/* How a guest ended; meaningful in CLEAVE_EXITED and CLEAVE_CRASHED. */
+enum cleave_end {
+    CLEAVE_END_NONE,
+    CLEAVE_END_EXIT,   /* by the exit port, or every vCPU halted (exit code 0) */
+    CLEAVE_END_KILLED, /* by cleave_guest_kill() or cleave_family_end() */
+    CLEAVE_END_CRASH,  /* triple fault, unhandled exception, internal error */
+};
+
+/* What a reset returns a guest to. */
+enum cleave_reset_target {
+    CLEAVE_RESET_NOWHERE,
+    CLEAVE_RESET_TO_FORK, /* the one that made it */
+    CLEAVE_RESET_TO_CHECKPOINT,
+    CLEAVE_RESET_TO_RESTORE, /* the snapshot it was restored from */
+};
+
+struct cleave_guest_info {
+    uint64_t id;
+    uint64_t parent; /* valid where has_parent */
+    bool has_parent; /* false for the root */
+    enum cleave_state state;
+    enum cleave_end end;
+    uint64_t generation;
+    unsigned vcpus;
+    uint64_t memory;    /* bytes of RAM */
+    size_t children;    /* made so far, ended ones included */
+    uint32_t exit_code; /* valid where end == CLEAVE_END_EXIT */
+    enum cleave_reset_target reset_to;
+};
+
+/* Children that one fork makes at most. */
+#define CLEAVE_FORK_MAX 1024
+
+/* A value that the guest wrote to its mark port. */
+struct cleave_mark {
+    uint32_t value;
+    uint64_t timestamp_ns;
+};
+
+struct cleave_segment {
+    uint64_t base;
+    uint32_t limit;
+    uint16_t selector;
+    uint8_t type, dpl; /* Intel SDM volume 3, 3.4.5: Segment Descriptors */
+    bool present, system, long_mode, big, granular;
+};
+
+/* Of one vCPU. */
+struct cleave_registers {
+    uint64_t rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8, r9, r10, r11, r12, r13, r14, r15;
+    uint64_t rip, rflags;
+    uint64_t cr0, cr2, cr3, cr4, cr8, efer;
+    struct cleave_segment cs, ds, es, fs, gs, ss, tr, ldt;
+    uint64_t gdt_base, idt_base;
+    uint16_t gdt_limit, idt_limit;
+};
+
+#define CLEAVE_REASON 256
+
+/* Why and where a guest crashed. The registers are those of the instruction that failed. */
+struct cleave_crash {
+    char reason[CLEAVE_REASON]; /* one line */
+    unsigned vcpu;
+    bool has_exception; /* of the guest's, which it did not handle */
+    uint8_t vector;
+    bool has_error_code;
+    uint64_t error_code;
+    bool has_registers;
+    struct cleave_registers registers;
+};
+
+/* One level of a walk, from the top. */
+struct cleave_translation_step {
+    unsigned level;
+    uint64_t entry; /* raw */
+};
+
+/* Where the guest's page table leads. */
+struct cleave_translation {
+    struct cleave_translation_step steps[5];
+    unsigned step_count;
+    bool mapped;
+    uint64_t hpa;        /* of the byte asked for; valid where mapped, as are the following */
+    uint64_t page_start; /* the GPA range of the leaf that holds it */
+    uint64_t page_size;
+    bool read, write, execute, accessed, dirty;
+    const char *memory_type;
+    const char *backing; /* where the page's bytes are: "overlay" or "layer" */
+};
+
+/* A run of a guest's pages that are adjacent in GPA and HPA, of one size, and alike. */
+struct cleave_mapping {
+    uint64_t gpa, bytes;
+    uint64_t hpa;       /* of its first byte */
+    uint64_t page_size; /* bytes */
+    bool read, write, execute, accessed, dirty;
+    const char *memory_type;
+};
+
+#endif
