@@ -267,6 +267,37 @@ typedef void cleave_restore_fn(void *context, const struct cleave_restore_report
 int cleave_guest_restore(struct cleave_family *family, const struct cleave_restore_request *request,
                          cleave_restore_fn *done, void *context, struct cleave_failure *failure);
 
+/*
+ * Runs a paused guest until it stops, on the caller's thread: vCPU 0, and the others on threads of the library's own.
+ * *stop says why it has; after MARK, READY, TIME and INTERRUPT the guest is paused and can be run on. `until` is
+ * CLEAVE_UNTIL_ bits; `timeout_ns` counts from the call, 0 is no limit. Forks that the guest asks for by port are made
+ * meanwhile, and events come out. 0, or -1 with *failure: it has not run. Errors: GuestNotFound, Busy (it runs already;
+ * pause it first), NoMemory.
+ *
+ * While it runs, CLEAVE_KICK_SIGNAL is blocked in the caller's thread; it must not be used for anything else.
+ */
+int cleave_guest_run(struct cleave_family *family, uint64_t guest, unsigned until, uint64_t timeout_ns,
+                     struct cleave_stop *stop, struct cleave_failure *failure);
+
+/* Makes the cleave_guest_run() under way, or else the next one, return with INTERRUPT. Any thread, and signal handlers.
+ */
+void cleave_family_interrupt(struct cleave_family *family);
+
+/* What became of it: *stop. Called once for each run that was begun. */
+typedef void cleave_stop_fn(void *context, const struct cleave_stop *stop);
+
+/*
+ * Lets a guest run, on threads of the library's own, until it stops; then it is paused (or has ended) and done()
+ * called, by cleave_family_dispatch() or from within another function here. A guest that runs already goes on. Whatever
+ * else pauses, resets, or ends it ends the run too: INTERRUPT or KILLED. -1 with *failure: done() is not called.
+ * Errors: GuestNotFound, Busy (another run of it is under way).
+ */
+int cleave_guest_begin_run(struct cleave_family *family, uint64_t guest, unsigned until, cleave_stop_fn *done,
+                           void *context, struct cleave_failure *failure);
+
+/* Ends that run with this reason (TIME or INTERRUPT): the guest is paused. Nothing where there is none. */
+void cleave_guest_end_run(struct cleave_family *family, uint64_t guest, enum cleave_stop_reason reason);
+
 /* Pausing a paused guest and resuming a running one change nothing and succeed. GuestNotFound for none or an ended one.
  */
 int cleave_guest_pause(struct cleave_family *family, uint64_t guest, struct cleave_failure *failure);
@@ -296,6 +327,16 @@ int cleave_guest_mappings(struct cleave_family *family, uint64_t guest, uint64_t
 #define CLEAVE_READ_MAX 65536
 int cleave_guest_read(struct cleave_family *family, uint64_t guest, uint64_t gpa, size_t length, void *buffer,
                       struct cleave_failure *failure);
+
+/* Copies buffer to guest RAM [gpa, gpa + length), tracked like a write of the guest's own. For a running guest it is
+ * not one step. Works where cleave_guest_read() does, but on ended guests. */
+int cleave_guest_write(struct cleave_family *family, uint64_t guest, uint64_t gpa, size_t length, const void *buffer,
+                       struct cleave_failure *failure);
+
+/* The registers of its vCPUs: *count of them, in registers[CLEAVE_CPUS_MAX]. A running guest is stopped for it, and
+ * runs on. */
+int cleave_guest_registers(struct cleave_family *family, uint64_t guest, struct cleave_registers *registers,
+                           unsigned *count, struct cleave_failure *failure);
 
 /* The last bytes the guest wrote to its console, at most CLEAVE_CONSOLE_MAX, in order. Works for ended guests too. */
 #define CLEAVE_CONSOLE_MAX 65536

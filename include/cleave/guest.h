@@ -87,6 +87,29 @@ struct cleave_crash {
     struct cleave_registers registers;
 };
 
+/* Why a guest that was told to run came back. */
+enum cleave_stop_reason {
+    CLEAVE_STOP_EXIT,      /* it has ended by the exit port; value is its exit code */
+    CLEAVE_STOP_CRASH,     /* it has crashed: crash */
+    CLEAVE_STOP_HALT,      /* it has ended: every vCPU has halted, and nothing can wake one */
+    CLEAVE_STOP_MARK,      /* it has written value to the mark port */
+    CLEAVE_STOP_READY,     /* it has written value to the ready port */
+    CLEAVE_STOP_TIME,      /* the deadline has passed */
+    CLEAVE_STOP_INTERRUPT, /* somebody wanted it back */
+    CLEAVE_STOP_KILLED,    /* it was ended from outside */
+};
+
+/* Which of them a run is to end at; the others but marks and ready, which are events then, always end it. */
+#define CLEAVE_UNTIL_MARK  (1u << CLEAVE_STOP_MARK)
+#define CLEAVE_UNTIL_READY (1u << CLEAVE_STOP_READY)
+
+struct cleave_stop {
+    enum cleave_stop_reason reason;
+    unsigned vcpu;             /* that stopped it; 0 for TIME, INTERRUPT, KILLED */
+    uint32_t value;            /* EXIT, MARK, READY */
+    struct cleave_crash crash; /* CRASH */
+};
+
 /* One level of a walk, from the top. */
 struct cleave_translation_step {
     unsigned level;

@@ -45,16 +45,16 @@
 /* The VMM refreshes guest_id, generation and entropy before a forked guest runs its first instruction; a reset returns
  * them with all other memory. Little-endian. */
 struct boot_info {
-    char magic[8];         /*  0: BOOT_INFO_MAGIC, without a final zero */
-    uint32_t version;      /*  8: BOOT_INFO_VERSION */
-    uint32_t cpus;         /* 12: vCPU count */
-    uint64_t ram_bytes;    /* 16: RAM is GPA [0, ram_bytes) */
-    uint64_t guest_id;     /* 24: 0 for the root, then counting up */
-    uint64_t generation;   /* 32: forks and restores in this guest's line; root 0 */
+    char magic[8];                      /*  0: BOOT_INFO_MAGIC, without a final zero */
+    uint32_t version;                   /*  8: BOOT_INFO_VERSION */
+    uint32_t cpus;                      /* 12: vCPU count */
+    uint64_t ram_bytes;                 /* 16: RAM is GPA [0, ram_bytes) */
+    uint64_t guest_id;                  /* 24: 0 for the root, then counting up */
+    uint64_t generation;                /* 32: forks and restores in this guest's line; root 0 */
     uint8_t entropy[BOOT_INFO_ENTROPY]; /* 40: differs in every guest */
-    uint32_t args_length;  /* 72: bytes of args, without the final zero */
-    uint32_t reserved;     /* 76: zero */
-    char args[];           /* 80: the arguments joined by single spaces, zero-ended */
+    uint32_t args_length;               /* 72: bytes of args, without the final zero */
+    uint32_t reserved;                  /* 76: zero */
+    char args[];                        /* 80: the arguments joined by single spaces, zero-ended */
 };
 
 _Static_assert(__builtin_offsetof(struct boot_info, ram_bytes) == 16, "ABI offset");
