@@ -136,5 +136,6 @@ int cleave_guest_reset(struct cleave_family *family, uint64_t guest, struct clea
     report->total_ns = r.phase_start - start;
     machine->resets++;
     family_emit_plain(family, machine, CLEAVE_EVENT_RESET);
+    family_end_run(machine, &(struct cleave_stop){.reason = CLEAVE_STOP_INTERRUPT});
     return 0;
 }
