@@ -1,5 +1,6 @@
 /* Requests: see request.h. */
 #include "vmm/control/request.h"
+#include "vmm/control/json_memory.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -33,10 +34,6 @@ static bool still_json(enum json_error_code code)
 static enum request_result parse_failed(const json_error_t *error, struct cleave_failure *failure)
 {
     enum json_error_code code = json_error_code(error);
-    if (code == json_error_out_of_memory) {
-        fail(failure, CLEAVE_NO_MEMORY, "out of memory for the request");
-        return REQUEST_BROKEN;
-    }
     fail(failure, CLEAVE_INVALID_ARGUMENT, "%s: %.160s (at byte %d)",
          code == json_error_invalid_utf8 ? "the request is not UTF-8"
          : still_json(code)              ? "the request is not acceptable"
@@ -53,11 +50,11 @@ static bool is_blank(const char *line, size_t length)
     return true;
 }
 
-static const struct command *find_command(const char *name)
+static const struct command *find_command(const struct command_table *table, const char *name)
 {
-    for (size_t i = 0; i < control_command_count; i++)
-        if (strcmp(control_commands[i].name, name) == 0)
-            return &control_commands[i];
+    for (size_t i = 0; i < table->count; i++)
+        if (strcmp(table->list[i].name, name) == 0)
+            return &table->list[i];
     return NULL;
 }
 
@@ -176,7 +173,8 @@ static int take_value(struct request *request, const struct command *command, si
     return take_number(command, argument, value, &request->values[i], failure);
 }
 
-static int check_request(struct request *request, const json_t *object, struct cleave_failure *failure)
+static int check_request(struct request *request, const struct command_table *table, const json_t *object,
+                         struct cleave_failure *failure)
 {
     if (check_members(object, failure) < 0)
         return -1;
@@ -187,7 +185,7 @@ static int check_request(struct request *request, const json_t *object, struct c
     if (arguments && !json_is_object(arguments))
         return fail(failure, CLEAVE_INVALID_ARGUMENT, "\"arguments\" is not an object");
     const char *text = json_string_value(name);
-    const struct command *command = strlen(text) == json_string_length(name) ? find_command(text) : NULL;
+    const struct command *command = strlen(text) == json_string_length(name) ? find_command(table, text) : NULL;
     if (!command)
         return fail(failure, CLEAVE_COMMAND_NOT_FOUND, "no command \"%.*s\"; query-commands lists them", QUOTED, text);
     if (check_names(command, arguments, failure) < 0)
@@ -201,14 +199,32 @@ static int check_request(struct request *request, const json_t *object, struct c
     return 0;
 }
 
-enum request_result request_parse(struct request *request, const char *line, size_t length,
-                                  struct cleave_failure *failure)
+/* The line as JSON; one that lacks anything for want of memory is none. NULL with *error. */
+static json_t *load(const char *line, size_t length, bool *out_of_memory, json_error_t *error)
+{
+    json_memory_begin_strict();
+    json_t *object = json_loadb(line, length, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, error);
+    *out_of_memory = !json_memory_end_strict();
+    if (!*out_of_memory)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
+enum request_result request_parse(struct request *request, const struct command_table *table, const char *line,
+                                  size_t length, struct cleave_failure *failure)
 {
     *request = (struct request){0};
     if (is_blank(line, length))
         return REQUEST_EMPTY;
     json_error_t error;
-    json_t *object = json_loadb(line, length, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
+    bool out_of_memory;
+    json_t *object = load(line, length, &out_of_memory, &error);
+    if (out_of_memory) {
+        request->id = json_null();
+        fail(failure, CLEAVE_NO_MEMORY, "out of memory for the request");
+        return REQUEST_REFUSED;
+    }
     if (!object) {
         request->id = json_null();
         return parse_failed(&error, failure);
@@ -219,7 +235,7 @@ enum request_result request_parse(struct request *request, const char *line, siz
         fail(failure, CLEAVE_INVALID_ARGUMENT, "the request is not an object");
     } else {
         request->id = json_incref(json_object_get(object, "id"));
-        if (check_request(request, object, failure) == 0)
+        if (check_request(request, table, object, failure) == 0)
             result = REQUEST_VALID;
     }
     request->object = object;

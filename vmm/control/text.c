@@ -1,7 +1,7 @@
 /* Bytes of any kind as JSON strings: see text.h. */
 #include "vmm/control/text.h"
+#include "vmm/control/json_memory.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
@@ -38,7 +38,7 @@ static size_t valid_sequence(const unsigned char *bytes, size_t left)
 
 json_t *text_json(const char *bytes, size_t length)
 {
-    char *text = malloc(length * strlen(REPLACEMENT) + 1);
+    char *text = json_memory_take(length * strlen(REPLACEMENT) + 1);
     if (!text)
         return NULL;
     size_t used = 0;
@@ -50,7 +50,7 @@ json_t *text_json(const char *bytes, size_t length)
         i += valid ? valid : 1;
     }
     json_t *string = json_stringn_nocheck(text, used);
-    free(text);
+    json_memory_give(text);
     return string;
 }
 
@@ -68,7 +68,7 @@ static void encode_group(const unsigned char bytes[3], char text[4])
 json_t *base64_json(const unsigned char *bytes, size_t length)
 {
     const size_t characters = (length + 2) / 3 * 4;
-    char *text = malloc(characters + 1);
+    char *text = json_memory_take(characters + 1);
     if (!text)
         return NULL;
     char *out = text;
@@ -81,6 +81,6 @@ json_t *base64_json(const unsigned char *bytes, size_t length)
         memset(out + 1 + length, '=', 3 - length);
     }
     json_t *string = json_stringn_nocheck(text, characters);
-    free(text);
+    json_memory_give(text);
     return string;
 }

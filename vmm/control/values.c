@@ -1,5 +1,6 @@
 /* What the host and the command table say, as the JSON of the protocol: see values.h. */
 #include "vmm/control/values.h"
+#include "vmm/control/request.h"
 #include "vmm/control/text.h"
 
 #include <inttypes.h>
@@ -306,15 +307,4 @@ json_t *event_json(const struct cleave_event *event)
 {
     return json_pack("{s:s, s:o, s:I}", "event", event_kind_name(event->kind), "data", event_data_json(event),
                      "timestamp_ns", number(event->timestamp_ns));
-}
-
-json_t *return_json(json_t *value, json_t *id)
-{
-    return json_pack("{s:o, s:O*}", "return", value, "id", id);
-}
-
-json_t *failure_json(const struct cleave_failure *failure, json_t *id)
-{
-    return json_pack("{s:{s:s, s:o}, s:O*}", "error", "class", cleave_failure_name(failure->kind), "desc",
-                     text_json(failure->text, strlen(failure->text)), "id", id);
 }

@@ -3,7 +3,7 @@
 #define VMM_CONTROL_VALUES_H
 
 #include "vmm/base/failure.h"
-#include "vmm/control/request.h"
+#include "vmm/control/command.h"
 #include <cleave/cleave.h>
 
 #include <jansson.h>
@@ -24,9 +24,5 @@ json_t *translation_json(const struct cleave_translation *translation);
 json_t *mappings_json(const struct cleave_mapping *list, size_t count, uint64_t next);
 json_t *mark_json(const struct cleave_mark *mark);
 json_t *event_json(const struct cleave_event *event);
-
-/* Replies; `value` is taken over, `id` is not, and is left out where NULL. */
-json_t *return_json(json_t *value, json_t *id);
-json_t *failure_json(const struct cleave_failure *failure, json_t *id);
 
 #endif
