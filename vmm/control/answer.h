@@ -19,8 +19,8 @@ struct answer {
     void *context;
 };
 
-/* Sends the reply's "return", which it takes over, or where `value` is NULL *failure. The answer is freed. The memory
- * for it has been there from the start. */
+/* Sends the reply's "return", which it takes over, or where `value` is NULL *failure (NULL: NoMemory). The answer is
+ * freed. The memory for it has been there from the start. */
 static inline void answer_give(struct answer *answer, json_t *value, const struct cleave_failure *failure)
 {
     answer->give(answer, value, failure);

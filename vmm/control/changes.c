@@ -40,8 +40,28 @@ json_t *do_checkpoint(struct service *service, const struct request *request, st
 
 json_t *do_reset(struct service *service, const struct request *request, struct cleave_failure *failure)
 {
+    const enum cleave_reset_then then = request->values[1] == ARGUMENT_ABSENT ? CLEAVE_RESET_AS_IT_WAS
+                                        : request->values[1]                  ? CLEAVE_RESET_PAUSED
+                                                                              : CLEAVE_RESET_RUNNING;
     struct cleave_reset_report report;
-    return cleave_guest_reset(service->family, request->values[0], &report, failure) == 0 ? reset_json(&report) : NULL;
+    return cleave_guest_reset(service->family, request->values[0], then, &report, failure) == 0 ? reset_json(&report)
+                                                                                                : NULL;
+}
+
+json_t *do_write_memory(struct service *service, const struct request *request, struct cleave_failure *failure)
+{
+    return cleave_guest_write(service->family, request->values[0], request->values[1], request->data_length,
+                              request->data, failure) == 0
+               ? json_object()
+               : NULL;
+}
+
+json_t *do_console_write(struct service *service, const struct request *request, struct cleave_failure *failure)
+{
+    return cleave_guest_console_write(service->family, request->values[0], request->data, request->data_length,
+                                      failure) == 0
+               ? json_object()
+               : NULL;
 }
 
 json_t *do_quit(struct service *service, const struct request *request, struct cleave_failure *failure)

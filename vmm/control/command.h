@@ -22,15 +22,20 @@ enum argument_type {
     ARGUMENT_BOOLEAN,
     ARGUMENT_TEXT,   /* any string without a zero byte, of so many bytes; always required */
     ARGUMENT_CHOICE, /* one of a few words; the value is which */
+    ARGUMENT_SET,    /* an array of some of a few words; the value has a bit for each */
+    ARGUMENT_DATA,   /* bytes, in base64; always required, and one a command */
 };
+
+/* The value of an argument that was left out and has no default. */
+#define ARGUMENT_ABSENT UINT64_MAX
 
 struct argument {
     const char *name;
     enum argument_type type;
     bool required;
-    uint64_t default_value;     /* where not required; 0 or 1 for a boolean */
-    uint64_t minimum, maximum;  /* of an integer, or of a text's bytes, both included; at most INT64_MAX, which JSON
-                                   integers can hold */
+    uint64_t default_value;     /* where not required; 0 or 1 for a boolean; ARGUMENT_ABSENT: none */
+    uint64_t minimum, maximum;  /* of an integer, or of a text's or data's bytes, both included; at most INT64_MAX,
+                                   which JSON integers can hold */
     const char *const *choices; /* NULL-ended */
 };
 
@@ -43,6 +48,7 @@ struct answer;
 struct service {
     struct cleave_family *family;
     uv_loop_t *loop;
+    struct wait *waits; /* under way: see wait.c */
 };
 
 /* Does what was asked and returns the reply's "return", a new reference; NULL with *failure where it cannot. */

@@ -12,6 +12,15 @@
 /* As SNAPSHOT_KIND_ numbers them. */
 static const char *const kinds[] = {[SNAPSHOT_KIND_FULL] = "full", [SNAPSHOT_KIND_DIFF] = "diff", NULL};
 
+/* As enum cleave_stop_reason numbers them, so that a set of them is what cleave_guest_begin_run() takes. */
+static const char *const stops[] = {
+    [CLEAVE_STOP_EXIT] = "exit", [CLEAVE_STOP_CRASH] = "crash", [CLEAVE_STOP_HALT] = "halt",
+    [CLEAVE_STOP_MARK] = "mark", [CLEAVE_STOP_READY] = "ready", NULL,
+};
+#define EVERY_END (1 << CLEAVE_STOP_EXIT | 1 << CLEAVE_STOP_CRASH | 1 << CLEAVE_STOP_HALT)
+
+static const char *const waited_for[] = {"end", NULL};
+
 static json_t *query_commands(struct service *service, const struct request *request, struct cleave_failure *failure)
 {
     (void)service, (void)request, (void)failure;
@@ -36,6 +45,18 @@ static json_t *query_commands(struct service *service, const struct request *req
 #define PATH                                                                                                           \
     {                                                                                                                  \
         .name = "path", .type = ARGUMENT_TEXT, .required = true, .minimum = 1, .maximum = PATH_MAX - 1                 \
+    }
+
+#define DATA(most)                                                                                                     \
+    {                                                                                                                  \
+        .name = "data", .type = ARGUMENT_DATA, .required = true, .minimum = 1, .maximum = (most)                       \
+    }
+
+/* 0 would be taken for no limit by some and for no time by others, so it is refused. */
+#define TIMEOUT                                                                                                        \
+    {                                                                                                                  \
+        .name = "timeout_ms", .type = ARGUMENT_INTEGER, .default_value = ARGUMENT_ABSENT, .minimum = 1,                \
+        .maximum = INT64_MAX                                                                                           \
     }
 
 static const struct command commands[] = {
@@ -103,8 +124,32 @@ static const struct command commands[] = {
         .name = "reset",
         .description = "return a guest to its last checkpoint, or to the fork or restore that made it",
         .run = do_reset,
-        .argument_count = 1,
-        .arguments = {GUEST},
+        .argument_count = 2,
+        .arguments = {GUEST, {.name = "paused", .type = ARGUMENT_BOOLEAN, .default_value = ARGUMENT_ABSENT}},
+    },
+    {
+        .name = "run",
+        .description = "let a guest run until it stops, and is paused then",
+        .start = start_run,
+        .argument_count = 3,
+        .arguments =
+            {
+                GUEST,
+                {.name = "until", .type = ARGUMENT_SET, .default_value = EVERY_END, .choices = stops},
+                TIMEOUT,
+            },
+    },
+    {
+        .name = "wait",
+        .description = "wait for a guest's end",
+        .start = start_wait,
+        .argument_count = 3,
+        .arguments =
+            {
+                GUEST,
+                {.name = "for", .type = ARGUMENT_CHOICE, .default_value = 0, .choices = waited_for},
+                TIMEOUT,
+            },
     },
     {
         .name = "snapshot",
@@ -176,6 +221,27 @@ static const struct command commands[] = {
                  .minimum = 1,
                  .maximum = CLEAVE_READ_MAX},
             },
+    },
+    {
+        .name = "write-memory",
+        .description = "write bytes, given as base64, to a guest's memory",
+        .run = do_write_memory,
+        .argument_count = 3,
+        .arguments = {GUEST, GPA, DATA(CLEAVE_READ_MAX)},
+    },
+    {
+        .name = "query-registers",
+        .description = "the registers of a guest's vCPUs",
+        .run = query_registers,
+        .argument_count = 1,
+        .arguments = {GUEST},
+    },
+    {
+        .name = "console-write",
+        .description = "bytes, given as base64, for a guest's UART to receive",
+        .run = do_console_write,
+        .argument_count = 2,
+        .arguments = {GUEST, DATA(CLEAVE_CONSOLE_INPUT_MAX)},
     },
     {
         .name = "query-console",

@@ -9,6 +9,7 @@
 #include "vmm/control/json_memory.h"
 #include "vmm/control/socket.h"
 #include "vmm/control/values.h"
+#include "vmm/control/wait.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -184,6 +185,7 @@ static void quit_begins(struct connection_server *server)
 
 void control_event(struct control *control, const struct cleave_event *event)
 {
+    waits_take_event(&control->service, event);
     if (!control->server.first || control->closing)
         return;
     struct message *message = message_new(event_json(event));

@@ -126,12 +126,12 @@ void message_write_reply(struct message *message, json_t *value, const struct cl
         json_decref(value);
         if (!message->failed)
             return;
-        static const struct cleave_failure no_memory = {CLEAVE_NO_MEMORY, "out of memory for the reply"};
-        failure = &no_memory;
+        failure = NULL;
         message->failed = false;
         message->length = 0;
     }
-    append_failure(message, failure);
+    static const struct cleave_failure no_memory = {CLEAVE_NO_MEMORY, "out of memory for the reply"};
+    append_failure(message, failure ? failure : &no_memory);
     append_id(message);
 }
 

@@ -30,8 +30,8 @@ struct message *message_new(json_t *value);
  * REPLY_MAX: then writing it cannot fail. NULL when out of memory. */
 struct message *message_for_reply(const json_t *id, size_t most);
 
-/* Writes the reply: `value`, which is taken over, or where it is NULL the failure. One that needs more than was made
- * room for, and finds no memory, becomes NoMemory. */
+/* Writes the reply: `value`, which is taken over, or where it is NULL the failure (NULL: NoMemory). One that needs more
+ * than was made room for, and finds no memory, becomes NoMemory. */
 void message_write_reply(struct message *message, json_t *value, const struct cleave_failure *failure);
 
 void message_release(struct message *message);

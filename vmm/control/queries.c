@@ -98,3 +98,18 @@ json_t *query_marks(struct service *service, const struct request *request, stru
     free(marks);
     return list;
 }
+
+json_t *query_registers(struct service *service, const struct request *request, struct cleave_failure *failure)
+{
+    struct cleave_registers registers[CLEAVE_CPUS_MAX];
+    unsigned count;
+    if (cleave_guest_registers(service->family, request->values[0], registers, &count, failure) < 0)
+        return NULL;
+    json_t *list = json_array();
+    for (unsigned i = 0; i < count && list; i++)
+        if (json_array_append_new(list, registers_json(&registers[i])) < 0) {
+            json_decref(list);
+            list = NULL;
+        }
+    return list;
+}

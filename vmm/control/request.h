@@ -11,6 +11,8 @@ struct request {
     const struct command *command;
     uint64_t values[ARGUMENTS_MAX];   /* as the command's arguments are ordered, defaults filled in */
     const char *texts[ARGUMENTS_MAX]; /* those that are texts; they live as long as the request */
+    unsigned char *data;              /* the one that is data, or NULL */
+    size_t data_length;
     json_t *id;     /* as the client gave it, or NULL where it gave none; set for errors too if known */
     json_t *object; /* all of it; NULL where it is none */
 };
@@ -27,7 +29,7 @@ enum request_result request_parse(struct request *request, const struct command_
                                   size_t length, struct cleave_failure *failure);
 void request_clear(struct request *request);
 
-/* "integer", "boolean" or "string". */
+/* "integer" and so on: what query-commands says. */
 const char *argument_type_name(enum argument_type type);
 
 #endif

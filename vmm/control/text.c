@@ -1,4 +1,4 @@
-/* Bytes of any kind as JSON strings: see text.h. */
+/* Bytes of any kind as JSON strings, and back: see text.h. */
 #include "vmm/control/text.h"
 #include "vmm/control/json_memory.h"
 
@@ -83,4 +83,54 @@ json_t *base64_json(const unsigned char *bytes, size_t length)
     json_t *string = json_stringn_nocheck(text, characters);
     json_memory_give(text);
     return string;
+}
+
+/* The value of a digit; 64 for what is none. */
+static unsigned digit_value(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return (unsigned)(c - 'A');
+    if (c >= 'a' && c <= 'z')
+        return (unsigned)(c - 'a') + 26;
+    if (c >= '0' && c <= '9')
+        return (unsigned)(c - '0') + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : 64;
+}
+
+/* Four characters, of which the first `digits_there` are digits and the others padding. False where they are not. */
+static bool decode_group(const char *text, size_t digits_there, unsigned char bytes[3])
+{
+    unsigned bits = 0;
+    for (size_t i = 0; i < 4; i++) {
+        const unsigned value = i < digits_there ? digit_value(text[i]) : text[i] == '=' ? 0 : 64;
+        if (value == 64)
+            return false;
+        bits = bits << 6 | value;
+    }
+    bytes[0] = (unsigned char)(bits >> 16);
+    bytes[1] = (unsigned char)(bits >> 8);
+    bytes[2] = (unsigned char)bits;
+    return true;
+}
+
+bool base64_decode(const char *text, size_t length, unsigned char *bytes, size_t *count)
+{
+    *count = 0;
+    if (length % 4 != 0)
+        return false;
+    for (; length > 4; length -= 4, text += 4, *count += 3)
+        if (!decode_group(text, 4, bytes + *count))
+            return false;
+    if (length == 0)
+        return true;
+    const size_t there = text[3] != '=' ? 4 : text[2] != '=' ? 3 : 2;
+    unsigned char last[3];
+    if (!decode_group(text, there, last))
+        return false;
+    for (size_t i = there - 1; i < 3; i++)
+        if (last[i] != 0)
+            return false;
+    memcpy(bytes + *count, last, there - 1);
+    *count += there - 1;
+    return true;
 }
