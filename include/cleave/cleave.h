@@ -206,13 +206,18 @@ int cleave_guest_checkpoint(struct cleave_family *family, uint64_t guest, struct
 
 /*
  * Returns the guest to its last checkpoint, or where it has none to the fork that made it: memory, vCPUs, devices. Its
- * clocks run on; its console, marks and counters, which are the host's record of it, stay; its children live on. A
- * running guest runs on from there and a paused one stays paused. One that exited or crashed with a checkpoint runs
- * again. Errors: GuestNotFound (none, or ended without a checkpoint), Unsupported (nothing to return to), Internal (it
- * is left paused then).
+ * clocks run on; its console, marks and counters, which are the host's record of it, stay; its children live on. `then`
+ * says whether it runs on from there; one that exited or crashed with a checkpoint lives again either way. Errors:
+ * GuestNotFound (none, or ended without a checkpoint), Unsupported (nothing to return to), Internal (it is left paused
+ * then).
  */
-int cleave_guest_reset(struct cleave_family *family, uint64_t guest, struct cleave_reset_report *report,
-                       struct cleave_failure *failure);
+enum cleave_reset_then {
+    CLEAVE_RESET_AS_IT_WAS, /* a running guest runs on, a paused one stays paused, an ended one runs again */
+    CLEAVE_RESET_PAUSED,
+    CLEAVE_RESET_RUNNING,
+};
+int cleave_guest_reset(struct cleave_family *family, uint64_t guest, enum cleave_reset_then then,
+                       struct cleave_reset_report *report, struct cleave_failure *failure);
 
 /* A snapshot to be made: of which guest, to which file, and how. */
 struct cleave_save_request {
@@ -343,6 +348,16 @@ int cleave_guest_registers(struct cleave_family *family, uint64_t guest, struct 
 #define CLEAVE_CONSOLE_MAX 65536
 int cleave_guest_console(struct cleave_family *family, uint64_t guest, char *text, size_t *length,
                          struct cleave_failure *failure);
+
+/*
+ * Gives the guest's UART `length` bytes to receive, which a driver finds in its receive buffer one after the other; no
+ * interrupt is raised. They are part of the guest's state: a fork's child has its own copy of what is unread. All or
+ * none: Busy where those that are unread leave no room for all of them; InvalidArgument where length is 0 or more than
+ * CLEAVE_CONSOLE_INPUT_MAX. Works on a running and on a paused guest.
+ */
+#define CLEAVE_CONSOLE_INPUT_MAX 4096
+int cleave_guest_console_write(struct cleave_family *family, uint64_t guest, const void *bytes, size_t length,
+                               struct cleave_failure *failure);
 
 /* The guest's marks in order (the last CLEAVE_MARKS_MAX of them); the caller frees *marks. Works for ended guests too.
  */

@@ -80,6 +80,8 @@ enum snapshot_record_type {
     SNAPSHOT_VCPU_TSC = 9,       /* uint64_t: the guest's TSC at the instant */
     SNAPSHOT_VCPU_HALTED = 10,   /* uint8_t, 0 or 1: stopped in HLT for good */
     SNAPSHOT_DEVICE_UART = 1,    /* ier, fcr, lcr, mcr, scr, dll, dlm, looped, looped_ready (0 or 1): 9 bytes */
+    SNAPSHOT_DEVICE_UART_INPUT =
+        2, /* bytes it has received and that are not read: 1 to 4096; left out where none are */
 };
 
 struct snapshot_record {

@@ -3,7 +3,7 @@
 #include "tests/kvm/control_common.h"
 
 #define QUERY "{\"execute\":\"query-guests\",\"id\":%d}\n"
-#define LIMIT ((size_t)65536)
+#define LIMIT ((size_t)98304)
 
 static void send_query(struct client *client, int id)
 {

@@ -12,8 +12,8 @@ static size_t offer(struct lines *lines, const char *bytes, size_t count)
     while (done < count && !lines_full(lines)) {
         size_t room;
         char *space = lines_space(lines, &room);
-        ck_assert_ptr_nonnull(space);
-        ck_assert_uint_gt(room, 0);
+        if (!space || !room) /* an assertion for every byte would take most of the test's time */
+            ck_abort_msg("no space for %zu bytes", count - done);
         size_t piece = count - done < room ? count - done : room;
         memcpy(space, bytes + done, piece);
         lines_added(lines, piece);
@@ -143,7 +143,7 @@ START_TEST(a_full_buffer_has_something_to_take)
         text[i] = '\n';
     size_t accepted = offer(&lines, text, 200000);
     ck_assert(lines_full(&lines));
-    ck_assert_uint_lt(accepted, 70000);
+    ck_assert_uint_lt(accepted, CONTROL_LINE_MAX + 5000);
     for (size_t i = 0; i < accepted / 10; i++)
         expect_line(&lines, "aaaaaaaaa");
     ck_assert(!lines_full(&lines));

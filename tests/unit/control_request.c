@@ -1,4 +1,5 @@
 /* How the control server judges a request, before anything of it is done. */
+#include "vmm/control/commands.h"
 #include "vmm/control/request.h"
 
 #include <check.h>
@@ -12,7 +13,7 @@ static enum request_result parse_bytes(const char *line, size_t length)
 {
     request_clear(&request);
     failure = (struct cleave_failure){0};
-    return request_parse(&request, line, length, &failure);
+    return request_parse(&request, &control_commands, line, length, &failure);
 }
 
 static enum request_result parse(const char *line)
@@ -251,11 +252,11 @@ END_TEST
 
 START_TEST(the_table_is_sound)
 {
-    for (size_t i = 0; i < control_command_count; i++) {
-        const struct command *command = &control_commands[i];
+    for (size_t i = 0; i < control_commands.count; i++) {
+        const struct command *command = &control_commands.list[i];
         ck_assert(!command->run != !command->start && command->description && command->argument_count <= ARGUMENTS_MAX);
         for (size_t j = 0; j < i; j++)
-            ck_assert_str_ne(command->name, control_commands[j].name);
+            ck_assert_str_ne(command->name, control_commands.list[j].name);
         for (size_t j = 0; j < command->argument_count; j++) {
             const struct argument *argument = &command->arguments[j];
             ck_assert_ptr_nonnull(argument->name);

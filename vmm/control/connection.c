@@ -1,112 +1,38 @@
 /* One client's connection: see connection.h. */
 #include "vmm/control/connection.h"
+#include "vmm/control/answer.h"
+#include "vmm/control/lines.h"
 #include "vmm/control/request.h"
+#include "vmm/control/socket.h"
 #include "vmm/control/values.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct connection {
     uv_pipe_t pipe;
-    struct control *control;
+    struct connection_server *server;
     struct connection *previous, *next;
     struct lines input;
     size_t unsent_events; /* bytes of events not yet taken by the kernel */
     bool reading;
-    bool at_end;           /* the client sends no more; what it asked is still answered */
-    bool busy;             /* a request is being handled right now */
-    struct answer *answer; /* the reply to the last request is still to come, and the next one waits */
-    bool finishing;        /* no more requests; closes once all output is sent */
+    bool at_end;             /* the client sends no more; what it asked is still answered */
+    bool busy;               /* a request is being handled right now */
+    struct sending *pending; /* the reply to the last request is still to come, and the next one waits */
+    bool finishing;          /* no more requests; closes once all output is sent */
     bool closing;
 };
 
-struct message {
-    unsigned references;
-    bool failed; /* out of memory while it was written */
-    size_t length, capacity;
-    char *text; /* with the newline, not zero-ended */
-};
-
-/* Belongs to whoever works on the reply; the connection may go before. */
-struct answer {
-    struct connection *connection; /* NULL once it has closed */
-    json_t *id;                    /* the request's */
-};
-
-/* One message on its way to one client. */
+/* One message on its way to one client, or a reply that is still to be written. */
 struct sending {
     uv_write_t request;
-    struct connection *connection;
+    struct answer answer;          /* a pending reply's: it belongs to whoever works on it */
+    struct connection *connection; /* of a pending reply: NULL once it has closed */
     struct message *message;
     bool is_event;
     bool is_quit;
 };
-
-/* Appends to the message that `context` is. */
-static int append(const char *bytes, size_t count, void *context)
-{
-    struct message *message = context;
-    if (message->failed)
-        return -1;
-    if (message->capacity - message->length < count) {
-        size_t capacity = 2 * message->capacity + count + 256;
-        char *text = realloc(message->text, capacity);
-        if (!text) {
-            message->failed = true;
-            return -1;
-        }
-        message->text = text;
-        message->capacity = capacity;
-    }
-    memcpy(message->text + message->length, bytes, count);
-    message->length += count;
-    return 0;
-}
-
-/* The value, as one line. The data of read-memory is base64, long, and needs no look at every character. */
-static void write_line(json_t *value, struct message *message)
-{
-    static const char head[] = "{\"return\":{\"data\":\"";
-    const json_t *data = json_object_get(json_object_get(value, "return"), "data");
-    json_t *id = json_object_get(value, "id");
-    if (!json_is_string(data)) {
-        message->failed |= json_dump_callback(value, append, message, JSON_COMPACT) < 0;
-    } else {
-        append(head, sizeof head - 1, message);
-        append(json_string_value(data), json_string_length(data), message);
-        append("\"}", 2, message);
-        if (id) {
-            append(",\"id\":", 6, message);
-            message->failed |= json_dump_callback(id, append, message, JSON_COMPACT | JSON_ENCODE_ANY) < 0;
-        }
-        append("}", 1, message);
-    }
-    append("\n", 1, message);
-}
-
-/* The writer may go on after a failed append (jansson 2.14 does, for keys), so success is when none has failed. */
-struct message *message_new(json_t *value)
-{
-    struct message *message = value ? calloc(1, sizeof *message) : NULL;
-    if (message) {
-        message->references = 1;
-        write_line(value, message);
-        if (message->failed) {
-            message_release(message);
-            message = NULL;
-        }
-    }
-    json_decref(value);
-    return message;
-}
-
-void message_release(struct message *message)
-{
-    if (!message || --message->references > 0)
-        return;
-    free(message->text);
-    free(message);
-}
 
 struct connection *connection_next(const struct connection *connection)
 {
@@ -121,16 +47,16 @@ static size_t unsent(const struct connection *connection)
 static void on_closed(uv_handle_t *handle)
 {
     struct connection *connection = handle->data;
-    struct control *control = connection->control;
+    struct connection_server *server = connection->server;
     if (connection->previous)
         connection->previous->next = connection->next;
     else
-        control->connections = connection->next;
+        server->first = connection->next;
     if (connection->next)
         connection->next->previous = connection->previous;
     lines_free(&connection->input);
     free(connection);
-    control_handle_closed(control);
+    server->closed(server);
 }
 
 void connection_close(struct connection *connection)
@@ -139,9 +65,14 @@ void connection_close(struct connection *connection)
         return;
     connection->closing = true;
     connection->reading = false;
-    if (connection->answer)
-        connection->answer->connection = NULL;
     uv_close((uv_handle_t *)&connection->pipe, on_closed);
+    struct sending *pending = connection->pending;
+    if (!pending)
+        return;
+    connection->pending = NULL;
+    pending->connection = NULL;
+    if (pending->answer.gone)
+        pending->answer.gone(pending->answer.context);
 }
 
 static void on_space(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
@@ -155,6 +86,23 @@ static void on_space(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 
 static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer);
 
+/* Reading would tell that the client has gone, but nothing is read. */
+static bool wants_watch(const struct connection *connection)
+{
+    return !connection->closing && !connection->reading && connection->pending && connection->pending->answer.gone;
+}
+
+/* The end of what a client sends says only that it sends no more. Closing hangs up. */
+bool connection_watch(struct connection *connection)
+{
+    struct pollfd peer = {0};
+    if (!wants_watch(connection) || uv_fileno((uv_handle_t *)&connection->pipe, &peer.fd) < 0)
+        return false;
+    if (poll(&peer, 1, 0) > 0 && peer.revents & (POLLHUP | POLLERR))
+        connection_close(connection);
+    return !connection->closing;
+}
+
 /* Reads or does not read, as the bounds want it now. */
 static void update_reading(struct connection *connection)
 {
@@ -162,20 +110,22 @@ static void update_reading(struct connection *connection)
         return;
     bool want = !connection->finishing && !connection->at_end && unsent(connection) <= OUTPUT_MAX &&
                 !lines_full(&connection->input);
-    if (want == connection->reading)
-        return;
-    connection->reading = want;
     uv_stream_t *stream = (uv_stream_t *)&connection->pipe;
-    if (!want)
-        uv_read_stop(stream);
-    else if (uv_read_start(stream, on_space, on_read) < 0)
-        connection_close(connection);
+    if (want != connection->reading) {
+        connection->reading = want;
+        if (!want)
+            uv_read_stop(stream);
+        else if (uv_read_start(stream, on_space, on_read) < 0)
+            connection_close(connection);
+    }
+    if (wants_watch(connection))
+        connection->server->want_watch(connection->server);
 }
 
 /* All requests that were taken have been replied to. */
 static bool has_replied(const struct connection *connection)
 {
-    return !connection->busy && !connection->answer;
+    return !connection->busy && !connection->pending;
 }
 
 /* Something is to be done for this client that does not wait for the client. */
@@ -185,45 +135,62 @@ static bool wants_turn(struct connection *connection)
            unsent(connection) <= OUTPUT_MAX && (connection->at_end || lines_waiting(&connection->input, false));
 }
 
+static void discard(struct sending *sending)
+{
+    message_release(sending->message);
+    free(sending);
+}
+
 static void on_sent(uv_write_t *request, int status)
 {
     struct sending *sending = (struct sending *)request;
     struct connection *connection = sending->connection;
+    struct connection_server *server = connection->server;
     if (sending->is_event)
         connection->unsent_events -= sending->message->length;
     bool is_quit = sending->is_quit;
-    message_release(sending->message);
-    free(sending);
+    discard(sending);
     if (status < 0 || (connection->finishing && has_replied(connection) && unsent(connection) == 0))
         connection_close(connection);
     else if (wants_turn(connection))
-        control_want_turns(connection->control);
+        server->want_turns(server);
     update_reading(connection);
     if (is_quit)
-        control_answered_quit(connection->control);
+        server->quit_answered(server);
 }
 
-/* Queues the message, or closes the connection. False where `on_sent` will not be called for it. */
-static bool send_message(struct connection *connection, struct message *message, bool is_event, bool is_quit)
+/* Queues the message, or closes the connection. Takes it over. Memory is not asked for. */
+static void send_message(struct sending *sending)
 {
-    if (connection->closing)
-        return false;
-    struct sending *sending = message ? malloc(sizeof *sending) : NULL;
+    struct connection *connection = sending->connection;
+    const bool is_quit = sending->is_quit, is_event = sending->is_event;
+    const size_t length = sending->message->length;
+    uv_buf_t buffer = uv_buf_init(sending->message->text, (unsigned)length);
+    if (!connection->closing &&
+        uv_write(&sending->request, (uv_stream_t *)&connection->pipe, &buffer, 1, on_sent) == 0) {
+        if (is_event)
+            connection->unsent_events += length;
+        return;
+    }
+    discard(sending);
+    connection_close(connection);
+    if (is_quit)
+        connection->server->quit_answered(connection->server);
+}
+
+/* A message to be sent to the client: takes it over. NULL when out of memory, or where message is NULL; then the
+ * connection closes. */
+static struct sending *sending_new(struct connection *connection, struct message *message)
+{
+    struct sending *sending = message ? calloc(1, sizeof *sending) : NULL;
     if (!sending) {
+        message_release(message);
         connection_close(connection);
-        return false;
+        return NULL;
     }
-    *sending = (struct sending){.connection = connection, .message = message, .is_event = is_event, .is_quit = is_quit};
-    uv_buf_t buffer = uv_buf_init(message->text, (unsigned)message->length);
-    if (uv_write(&sending->request, (uv_stream_t *)&connection->pipe, &buffer, 1, on_sent) < 0) {
-        free(sending);
-        connection_close(connection);
-        return false;
-    }
-    message->references++;
-    if (is_event)
-        connection->unsent_events += message->length;
-    return true;
+    sending->connection = connection;
+    sending->message = message;
+    return sending;
 }
 
 void connection_send_event(struct connection *connection, struct message *message)
@@ -232,7 +199,15 @@ void connection_send_event(struct connection *connection, struct message *messag
         return;
     if (connection->unsent_events > EVENTS_MAX)
         connection_close(connection);
-    send_message(connection, message, true, false);
+    if (connection->closing)
+        return;
+    if (message)
+        message->references++;
+    struct sending *sending = sending_new(connection, message);
+    if (!sending)
+        return;
+    sending->is_event = true;
+    send_message(sending);
     update_reading(connection);
 }
 
@@ -244,58 +219,65 @@ void connection_finish(struct connection *connection)
         connection_close(connection);
 }
 
-/* Sends a reply; takes over `value`. With `is_quit` the server is told when the client has it, or cannot get it. */
-static void reply(struct connection *connection, json_t *value, bool is_quit)
+/* Writes the reply and sends it; `value` is taken over. */
+static void reply(struct sending *sending, json_t *value, const struct cleave_failure *failure)
 {
-    struct message *message = message_new(value);
-    if (!send_message(connection, message, false, is_quit) && is_quit)
-        control_answered_quit(connection->control);
-    message_release(message);
+    message_write_reply(sending->message, value, failure);
+    send_message(sending);
+}
+
+static void refuse(struct connection *connection, const json_t *id, const struct cleave_failure *failure)
+{
+    struct sending *sending = sending_new(connection, message_for_reply(id, 0));
+    if (sending)
+        reply(sending, NULL, failure);
 }
 
 /* Once the reply is sent, what has piled up meanwhile gets its turns. */
-void answer_give(struct answer *answer, json_t *value, const struct cleave_failure *failure)
+static void give(struct answer *answer, json_t *value, const struct cleave_failure *failure)
 {
-    struct connection *connection = answer->connection;
-    if (connection) {
-        connection->answer = NULL;
-        reply(connection, value ? return_json(value, answer->id) : failure_json(failure, answer->id), false);
-    } else {
+    struct sending *sending = (struct sending *)(void *)((char *)answer - offsetof(struct sending, answer));
+    struct connection *connection = sending->connection;
+    if (!connection) {
         json_decref(value);
-    }
-    json_decref(answer->id);
-    free(answer);
-}
-
-/* Begins what a valid request asks for. The reply comes by answer_give(), or at once where it cannot begin. */
-static void start(struct connection *connection, const struct request *request, struct cleave_failure *failure)
-{
-    struct answer *answer = calloc(1, sizeof *answer);
-    if (!answer) {
-        reply(connection, failure_json(failure, request->id), false);
+        discard(sending);
         return;
     }
-    *answer = (struct answer){.connection = connection, .id = json_incref(request->id)};
-    connection->answer = answer;
-    if (request->command->start(connection->control->family, request, answer, failure) < 0)
-        answer_give(answer, NULL, failure);
+    connection->pending = NULL;
+    reply(sending, value, failure);
 }
 
-/* Does what a valid request asks for, and replies. */
+/* Begins what a valid request asks for. The reply comes by give(), or at once where it cannot begin. */
+static void start(struct connection *connection, const struct request *request, struct sending *sending)
+{
+    struct cleave_failure failure;
+    fail(&failure, CLEAVE_NO_MEMORY, "%s: out of memory", request->command->name);
+    sending->answer.give = give;
+    connection->pending = sending;
+    if (request->command->start(connection->server->service, request, &sending->answer, &failure) < 0)
+        give(&sending->answer, NULL, &failure);
+}
+
+/* Does what a valid request asks for, and replies. Without memory for the reply nothing is done: the connection closes.
+ */
 static void run(struct connection *connection, const struct request *request)
 {
-    struct control *control = connection->control;
-    struct cleave_failure failure;
-    fail(&failure, CLEAVE_NO_MEMORY, "%s: out of memory for the reply", request->command->name);
-    if (request->command->start) {
-        start(connection, request, &failure);
+    struct connection_server *server = connection->server;
+    const struct command *command = request->command;
+    struct sending *sending = sending_new(connection, message_for_reply(request->id, command->reply_max));
+    if (!sending)
+        return;
+    if (command->start) {
+        start(connection, request, sending);
         return;
     }
-    json_t *value = request->command->run(control->family, request, &failure);
-    bool quits = value && request->command->quits;
-    if (quits)
-        control_start_deadline(control);
-    reply(connection, value ? return_json(value, request->id) : failure_json(&failure, request->id), quits);
+    struct cleave_failure failure;
+    fail(&failure, CLEAVE_NO_MEMORY, "%s: out of memory for the reply", command->name);
+    json_t *value = command->run(server->service, request, &failure);
+    sending->is_quit = value && command->quits;
+    if (sending->is_quit)
+        server->quit_begins(server);
+    reply(sending, value, &failure);
 }
 
 static void handle_line(struct connection *connection, const char *line, size_t length)
@@ -303,11 +285,11 @@ static void handle_line(struct connection *connection, const char *line, size_t 
     struct request request;
     struct cleave_failure failure;
     connection->busy = true;
-    enum request_result result = request_parse(&request, line, length, &failure);
+    enum request_result result = request_parse(&request, &connection->server->commands, line, length, &failure);
     if (result == REQUEST_VALID)
         run(connection, &request);
     else if (result != REQUEST_EMPTY)
-        reply(connection, failure_json(&failure, request.id), false);
+        refuse(connection, request.id, &failure);
     request_clear(&request);
     connection->busy = false;
     if (result == REQUEST_BROKEN || connection->finishing)
@@ -318,8 +300,7 @@ static void refuse_long_line(struct connection *connection)
 {
     struct cleave_failure failure;
     fail(&failure, CLEAVE_INVALID_ARGUMENT, "the request is longer than %zu bytes", CONTROL_LINE_MAX);
-    json_t *id = json_null();
-    reply(connection, failure_json(&failure, id), false);
+    refuse(connection, json_null(), &failure);
     connection_finish(connection);
 }
 
@@ -358,67 +339,44 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
     else
         lines_added(&connection->input, (size_t)count);
     if (connection_turn(connection))
-        control_want_turns(connection->control);
+        connection->server->want_turns(connection->server);
     update_reading(connection);
+    connection_watch(connection);
 }
 
-static struct connection *connection_new(struct control *control)
+/* Among the server's connections, with a pipe that is open for nothing yet. */
+static struct connection *connection_new(struct connection_server *server)
 {
     struct connection *connection = calloc(1, sizeof *connection);
+    if (connection && uv_pipe_init(server->service->loop, &connection->pipe, 0) < 0) {
+        free(connection);
+        return NULL;
+    }
     if (!connection)
         return NULL;
-    uv_pipe_init(control->loop, &connection->pipe, 0);
-    control->open_handles++;
     connection->pipe.data = connection;
-    connection->control = control;
-    connection->next = control->connections;
+    connection->server = server;
+    connection->next = server->first;
     if (connection->next)
         connection->next->previous = connection;
-    control->connections = connection;
+    server->first = connection;
     return connection;
 }
 
-/* The connection that could not be kept is gone; the next one may be kept or not. */
-static void on_refused(uv_handle_t *handle)
+bool connection_accept(struct connection_server *server, uv_stream_t *listener)
 {
-    struct control *control = handle->data;
-    bool again = control->refuse_again && !control->closing;
-    control->refusing = control->refuse_again = false;
-    if (again)
-        connection_accept(control);
-    control_handle_closed(control);
-}
-
-/* Accepts a connection only to close it: left waiting, it would keep all later ones waiting too. */
-static void refuse(struct control *control)
-{
-    if (control->refusing) {
-        control->refuse_again = true;
-        return;
-    }
-    control->refusing = true;
-    uv_pipe_init(control->loop, &control->refused, 0);
-    control->open_handles++;
-    control->refused.data = control;
-    uv_accept((uv_stream_t *)&control->listener, (uv_stream_t *)&control->refused);
-    uv_close((uv_handle_t *)&control->refused, on_refused);
-}
-
-void connection_accept(struct control *control)
-{
-    struct connection *connection = connection_new(control);
-    if (!connection) {
-        refuse(control);
-        return;
-    }
+    struct connection *connection = connection_new(server);
+    if (!connection)
+        return false;
     uv_os_fd_t fd;
-    if (uv_accept((uv_stream_t *)&control->listener, (uv_stream_t *)&connection->pipe) < 0 ||
+    if (uv_accept(listener, (uv_stream_t *)&connection->pipe) < 0 ||
         uv_fileno((uv_handle_t *)&connection->pipe, &fd) < 0 || !socket_peer_is_same_user(fd)) {
         connection_close(connection);
-        return;
+        return true;
     }
-    struct message *greeting = message_new(greeting_json());
-    send_message(connection, greeting, false, false);
-    message_release(greeting);
+    struct sending *greeting = sending_new(connection, message_new(greeting_json()));
+    if (greeting)
+        send_message(greeting);
     update_reading(connection);
+    return true;
 }

@@ -17,10 +17,11 @@ _Static_assert(sizeof((struct socket_file *)0)->path == sizeof((struct sockaddr_
 
 /*
  * Locks the folder that holds `path`, so that of several VMMs only one at a time looks at what is there and replaces
- * it. A folder that cannot be read or locked is used without: binding itself never replaces anything. The lock ends
- * with the descriptor; -1 for none, or -2 with *failure.
+ * it. The lock ends with the descriptor. -1: the folder cannot be read or locked, and is used without a lock. -2:
+ * another process keeps it locked, for longer than any VMM does. Then it is used without, too, but nothing in it is
+ * replaced; binding itself never replaces anything.
  */
-static int lock_folder(const char *path, struct cleave_failure *failure)
+static int lock_folder(const char *path)
 {
     char folder[sizeof((struct socket_file *)0)->path];
     memcpy(folder, path, strlen(path) + 1);
@@ -31,22 +32,18 @@ static int lock_folder(const char *path, struct cleave_failure *failure)
     if (fd < 0)
         return -1;
     for (int waited = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; waited++) {
-        if (errno != EWOULDBLOCK && errno != EINTR) {
+        const bool is_locked = errno == EWOULDBLOCK;
+        if ((!is_locked && errno != EINTR) || waited == LOCK_WAIT_MS) {
             close(fd);
-            return -1;
-        }
-        if (waited == LOCK_WAIT_MS) {
-            close(fd);
-            fail(failure, CLEAVE_BUSY, "--control %s: another process keeps the folder locked", path);
-            return -2;
+            return is_locked ? -2 : -1;
         }
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
     return fd;
 }
 
-/* Removes a stale socket at the address. 0 where the path is free then, or -1 with *failure. */
-static int remove_stale(const struct sockaddr_un *address, struct cleave_failure *failure)
+/* Removes a stale socket at the address, if it may. 0 where the path is free then, or -1 with *failure. */
+static int remove_stale(const struct sockaddr_un *address, bool may, struct cleave_failure *failure)
 {
     const char *path = address->sun_path;
     struct stat status;
@@ -64,9 +61,40 @@ static int remove_stale(const struct sockaddr_un *address, struct cleave_failure
         return fail(failure, CLEAVE_BUSY, "--control %s: the socket is in use by another process", path);
     if (error != ECONNREFUSED)
         return fail_errno(failure, error, "--control %s: there is a socket that cannot be tried", path);
+    if (!may)
+        return fail(
+            failure, CLEAVE_BUSY,
+            "--control %s: there is a stale socket, and another process keeps its folder locked; remove the socket",
+            path);
     if (unlink(path) < 0)
         return fail_errno(failure, errno, "--control %s: cannot remove the stale socket", path);
     return 0;
+}
+
+/* Which file is at the path. 0 or an errno. */
+static int look(const char *path, dev_t *device, ino_t *inode)
+{
+    struct stat status;
+    if (lstat(path, &status) < 0)
+        return errno;
+    *device = status.st_dev;
+    *inode = status.st_ino;
+    return 0;
+}
+
+/* Without a lock, another VMM may take the socket for stale before it listens, and put its own in its place. */
+static int listen_at(struct socket_file *file)
+{
+    dev_t device = 0;
+    ino_t inode = 0;
+    int error = look(file->path, &file->device, &file->inode);
+    if (error == 0 && listen(file->fd, SOCKET_BACKLOG) < 0)
+        error = errno;
+    if (error == 0)
+        error = look(file->path, &device, &inode);
+    if (error == 0 && (device != file->device || inode != file->inode))
+        error = EADDRINUSE;
+    return error;
 }
 
 static int bind_and_listen(struct socket_file *file, const struct sockaddr_un *address, struct cleave_failure *failure)
@@ -77,18 +105,12 @@ static int bind_and_listen(struct socket_file *file, const struct sockaddr_un *a
     mode_t mask = umask(0177);
     int error = bind(file->fd, (const struct sockaddr *)address, sizeof *address) < 0 ? errno : 0;
     umask(mask);
-    struct stat status;
-    if (error == 0 && listen(file->fd, SOCKET_BACKLOG) < 0)
-        error = errno;
-    if (error == 0 && lstat(file->path, &status) < 0)
-        error = errno;
-    if (error != 0) {
-        close(file->fd);
-        return fail_errno(failure, error, "--control %s: cannot bind", file->path);
-    }
-    file->device = status.st_dev;
-    file->inode = status.st_ino;
-    return 0;
+    if (error == 0)
+        error = listen_at(file);
+    if (error == 0)
+        return 0;
+    close(file->fd);
+    return fail_errno(failure, error, "--control %s: cannot bind", file->path);
 }
 
 int socket_file_listen(struct socket_file *file, const char *path, struct cleave_failure *failure)
@@ -103,10 +125,8 @@ int socket_file_listen(struct socket_file *file, const char *path, struct cleave
                     sizeof address.sun_path - 1);
     memcpy(address.sun_path, path, length + 1);
     memcpy(file->path, path, length + 1);
-    int lock = lock_folder(path, failure);
-    if (lock == -2)
-        return -1;
-    int result = remove_stale(&address, failure);
+    const int lock = lock_folder(path);
+    int result = remove_stale(&address, lock != -2, failure);
     if (result == 0)
         result = bind_and_listen(file, &address, failure);
     if (lock >= 0)

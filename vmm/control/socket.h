@@ -20,7 +20,8 @@ struct socket_file {
 
 /*
  * Binds a socket of mode 0600 to `path` and listens. A stale socket there is replaced. Two processes that start on the
- * same path at once do not take it from each other. 0, or -1 with *failure.
+ * same path at once do not take it from each other. Where another process keeps the folder locked (flock(2)) for two
+ * seconds, a stale socket stays. 0, or -1 with *failure.
  */
 int socket_file_listen(struct socket_file *file, const char *path, struct cleave_failure *failure);
 

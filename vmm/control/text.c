@@ -1,7 +1,7 @@
-/* Bytes of any kind as JSON strings: see text.h. */
+/* Bytes of any kind as JSON strings, and back: see text.h. */
 #include "vmm/control/text.h"
+#include "vmm/control/json_memory.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
@@ -38,7 +38,7 @@ static size_t valid_sequence(const unsigned char *bytes, size_t left)
 
 json_t *text_json(const char *bytes, size_t length)
 {
-    char *text = malloc(length * strlen(REPLACEMENT) + 1);
+    char *text = json_memory_take(length * strlen(REPLACEMENT) + 1);
     if (!text)
         return NULL;
     size_t used = 0;
@@ -50,7 +50,7 @@ json_t *text_json(const char *bytes, size_t length)
         i += valid ? valid : 1;
     }
     json_t *string = json_stringn_nocheck(text, used);
-    free(text);
+    json_memory_give(text);
     return string;
 }
 
@@ -68,7 +68,7 @@ static void encode_group(const unsigned char bytes[3], char text[4])
 json_t *base64_json(const unsigned char *bytes, size_t length)
 {
     const size_t characters = (length + 2) / 3 * 4;
-    char *text = malloc(characters + 1);
+    char *text = json_memory_take(characters + 1);
     if (!text)
         return NULL;
     char *out = text;
@@ -81,6 +81,56 @@ json_t *base64_json(const unsigned char *bytes, size_t length)
         memset(out + 1 + length, '=', 3 - length);
     }
     json_t *string = json_stringn_nocheck(text, characters);
-    free(text);
+    json_memory_give(text);
     return string;
+}
+
+/* The value of a digit; 64 for what is none. */
+static unsigned digit_value(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return (unsigned)(c - 'A');
+    if (c >= 'a' && c <= 'z')
+        return (unsigned)(c - 'a') + 26;
+    if (c >= '0' && c <= '9')
+        return (unsigned)(c - '0') + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : 64;
+}
+
+/* Four characters, of which the first `digits_there` are digits and the others padding. False where they are not. */
+static bool decode_group(const char *text, size_t digits_there, unsigned char bytes[3])
+{
+    unsigned bits = 0;
+    for (size_t i = 0; i < 4; i++) {
+        const unsigned value = i < digits_there ? digit_value(text[i]) : text[i] == '=' ? 0 : 64;
+        if (value == 64)
+            return false;
+        bits = bits << 6 | value;
+    }
+    bytes[0] = (unsigned char)(bits >> 16);
+    bytes[1] = (unsigned char)(bits >> 8);
+    bytes[2] = (unsigned char)bits;
+    return true;
+}
+
+bool base64_decode(const char *text, size_t length, unsigned char *bytes, size_t *count)
+{
+    *count = 0;
+    if (length % 4 != 0)
+        return false;
+    for (; length > 4; length -= 4, text += 4, *count += 3)
+        if (!decode_group(text, 4, bytes + *count))
+            return false;
+    if (length == 0)
+        return true;
+    const size_t there = text[3] != '=' ? 4 : text[2] != '=' ? 3 : 2;
+    unsigned char last[3];
+    if (!decode_group(text, there, last))
+        return false;
+    for (size_t i = there - 1; i < 3; i++)
+        if (last[i] != 0)
+            return false;
+    memcpy(bytes + *count, last, there - 1);
+    *count += there - 1;
+    return true;
 }

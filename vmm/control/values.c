@@ -1,5 +1,6 @@
 /* What the host and the command table say, as the JSON of the protocol: see values.h. */
 #include "vmm/control/values.h"
+#include "vmm/control/request.h"
 #include "vmm/control/text.h"
 
 #include <inttypes.h>
@@ -23,40 +24,47 @@ json_t *greeting_json(void)
                      "capabilities", capabilities());
 }
 
+/* The words of a set whose bits are 1. NULL when out of memory. */
+static json_t *set_json(const struct argument *argument, uint64_t bits)
+{
+    json_t *words = json_array();
+    for (size_t i = 0; words && argument->choices[i]; i++)
+        if (bits >> i & 1 && json_array_append_new(words, json_string(argument->choices[i])) < 0) {
+            json_decref(words);
+            return NULL;
+        }
+    return words;
+}
+
 static json_t *default_json(const struct argument *argument)
 {
+    if (argument->default_value == ARGUMENT_ABSENT)
+        return json_null();
     switch (argument->type) {
     case ARGUMENT_BOOLEAN:
         return json_boolean(argument->default_value != 0);
     case ARGUMENT_CHOICE:
         return json_string(argument->choices[argument->default_value]);
+    case ARGUMENT_SET:
+        return set_json(argument, argument->default_value);
     case ARGUMENT_INTEGER:
     case ARGUMENT_TEXT:
+    case ARGUMENT_DATA:
         break;
     }
     return json_integer(number(argument->default_value));
 }
 
-/* NULL where the argument has none. */
-static json_t *choices_json(const struct argument *argument)
-{
-    json_t *choices = argument->choices ? json_array() : NULL;
-    for (size_t i = 0; choices && argument->choices[i]; i++)
-        if (json_array_append_new(choices, json_string(argument->choices[i])) < 0) {
-            json_decref(choices);
-            return NULL;
-        }
-    return choices;
-}
-
 static json_t *argument_json(const struct argument *argument)
 {
-    bool ranged = argument->type == ARGUMENT_INTEGER || argument->type == ARGUMENT_TEXT;
+    bool ranged =
+        argument->type == ARGUMENT_INTEGER || argument->type == ARGUMENT_TEXT || argument->type == ARGUMENT_DATA;
     return json_pack("{s:s, s:s, s:b, s:o*, s:o*, s:o*, s:o*}", "name", argument->name, "type",
                      argument_type_name(argument->type), "required", (int)argument->required, "default",
                      argument->required ? NULL : default_json(argument), "minimum",
                      ranged ? json_integer(number(argument->minimum)) : NULL, "maximum",
-                     ranged ? json_integer(number(argument->maximum)) : NULL, "choices", choices_json(argument));
+                     ranged ? json_integer(number(argument->maximum)) : NULL, "choices",
+                     argument->choices ? set_json(argument, UINT64_MAX) : NULL);
 }
 
 json_t *command_json(const struct command *command)
@@ -90,22 +98,6 @@ static const char *state_name(enum cleave_state state)
         [CLEAVE_CRASHED] = "crashed",
     };
     return names[state];
-}
-
-/* "exit" and so on, or null for a guest that has not ended. */
-static json_t *end_json(enum cleave_end end)
-{
-    static const char *const names[] = {
-        [CLEAVE_END_EXIT] = "exit",
-        [CLEAVE_END_KILLED] = "killed",
-        [CLEAVE_END_CRASH] = "crash",
-    };
-    return end == CLEAVE_END_NONE ? json_null() : json_string(names[end]);
-}
-
-static json_t *exit_code_json(enum cleave_end end, uint32_t code)
-{
-    return end == CLEAVE_END_EXIT ? json_integer(code) : json_null();
 }
 
 static json_t *reset_target_json(enum cleave_reset_target target)
@@ -286,7 +278,8 @@ static json_t *event_data_json(const struct cleave_event *event)
         return json_pack("{s:I, s:o, s:o}", "guest", guest, "reason", end_json(event->end), "exit_code",
                          exit_code_json(event->end, event->exit_code));
     case CLEAVE_EVENT_CRASHED:
-        return json_pack("{s:I, s:o}", "guest", guest, "reason", text_json(reason, strlen(reason)));
+        return with_crash(json_pack("{s:I, s:o}", "guest", guest, "reason", text_json(reason, strlen(reason))),
+                          event->crash);
     case CLEAVE_EVENT_OVERLAY_LIMIT:
         return json_pack("{s:I, s:I}", "guest", guest, "overlay_bytes", (json_int_t)event->overlay_bytes);
     case CLEAVE_EVENT_SNAPSHOT_PROGRESS:
@@ -308,15 +301,4 @@ json_t *event_json(const struct cleave_event *event)
 {
     return json_pack("{s:s, s:o, s:I}", "event", event_kind_name(event->kind), "data", event_data_json(event),
                      "timestamp_ns", number(event->timestamp_ns));
-}
-
-json_t *return_json(json_t *value, json_t *id)
-{
-    return json_pack("{s:o, s:O*}", "return", value, "id", id);
-}
-
-json_t *failure_json(const struct cleave_failure *failure, json_t *id)
-{
-    return json_pack("{s:{s:s, s:o}, s:O*}", "error", "class", cleave_failure_name(failure->kind), "desc",
-                     text_json(failure->text, strlen(failure->text)), "id", id);
 }

@@ -3,7 +3,7 @@
 #define VMM_CONTROL_VALUES_H
 
 #include "vmm/base/failure.h"
-#include "vmm/control/request.h"
+#include "vmm/control/command.h"
 #include <cleave/cleave.h>
 
 #include <jansson.h>
@@ -23,10 +23,18 @@ json_t *stats_json(const struct cleave_stats *stats);
 json_t *translation_json(const struct cleave_translation *translation);
 json_t *mappings_json(const struct cleave_mapping *list, size_t count, uint64_t next);
 json_t *mark_json(const struct cleave_mark *mark);
-json_t *event_json(const struct cleave_event *event);
+json_t *registers_json(const struct cleave_registers *registers);
+json_t *stop_json(const struct cleave_stop *stop);
 
-/* Replies; `value` is taken over, `id` is not, and is left out where NULL. */
-json_t *return_json(json_t *value, json_t *id);
-json_t *failure_json(const struct cleave_failure *failure, json_t *id);
+/* "exit" and so on, and the exit code; null where there is none. Then both, and what is known of a crash (NULL:
+ * nothing). */
+json_t *end_json(enum cleave_end end);
+json_t *exit_code_json(enum cleave_end end, uint32_t code);
+json_t *ending_json(enum cleave_end end, uint32_t exit_code, const struct cleave_crash *crash);
+
+/* Adds to `object`, which is taken over, what is known of a crash but its reason. Either may be NULL. */
+json_t *with_crash(json_t *object, const struct cleave_crash *crash);
+
+json_t *event_json(const struct cleave_event *event);
 
 #endif

@@ -1,6 +1,8 @@
 /* The UART: see uart.h. */
 #include "vmm/devices/uart.h"
 
+#include <string.h>
+
 enum { RBR_THR, IER, IIR_FCR, LCR, MCR, LSR, MSR, SCR };
 
 #define LCR_DLAB        0x80
@@ -20,6 +22,34 @@ static uint8_t modem_status(const struct uart *uart)
     return (uint8_t)((uart->mcr & 0x02) << 3 | (uart->mcr & 0x01) << 5 | (uart->mcr & 0x0c) << 4);
 }
 
+/* In loopback the receiver is cut off from the line, where bytes then wait (data sheet, 8.7). Clearing the FIFOs does
+ * not reach them there either: the 16 bytes of a FIFO are filled from the line as they are read. */
+static bool has_input(const struct uart *uart)
+{
+    return uart_unread(uart) && !(uart->mcr & MCR_LOOP);
+}
+
+/* The receive buffer register. Without a new byte it has the last one. */
+static uint8_t receive_buffer(struct uart *uart)
+{
+    if (!uart->looped_ready && has_input(uart))
+        uart->looped = uart->input[uart->input_start++];
+    uart->looped_ready = false;
+    return uart->looped;
+}
+
+bool uart_receive(struct uart *uart, const void *bytes, size_t length)
+{
+    const size_t unread = uart_unread(uart);
+    if (length > UART_INPUT_MAX - unread)
+        return false;
+    memmove(uart->input, uart->input + uart->input_start, unread);
+    memcpy(uart->input + unread, bytes, length);
+    uart->input_start = 0;
+    uart->input_end = (uint16_t)(unread + length);
+    return true;
+}
+
 uint8_t uart_read(struct uart *uart, unsigned reg)
 {
     bool latch = uart->lcr & LCR_DLAB;
@@ -27,8 +57,7 @@ uint8_t uart_read(struct uart *uart, unsigned reg)
     case RBR_THR:
         if (latch)
             return uart->dll;
-        uart->looped_ready = false;
-        return uart->looped;
+        return receive_buffer(uart);
     case IER:
         return latch ? uart->dlm : uart->ier;
     case IIR_FCR:
@@ -38,7 +67,7 @@ uint8_t uart_read(struct uart *uart, unsigned reg)
     case MCR:
         return uart->mcr;
     case LSR:
-        return LSR_THR_EMPTY | (uart->looped_ready ? LSR_DATA_READY : 0);
+        return LSR_THR_EMPTY | (uart->looped_ready || has_input(uart) ? LSR_DATA_READY : 0);
     case MSR:
         return modem_status(uart);
     default:

@@ -4,6 +4,7 @@
 
 #include "vmm/base/clock.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,6 +96,27 @@ int cleave_guest_resume(struct cleave_family *family, uint64_t guest, struct cle
     family_start(family, machine);
     family_emit_plain(family, machine, CLEAVE_EVENT_RESUMED);
     return 0;
+}
+
+_Static_assert(UART_INPUT_MAX == CLEAVE_CONSOLE_INPUT_MAX, "what is promised is what there is");
+
+int cleave_guest_console_write(struct cleave_family *family, uint64_t guest, const void *bytes, size_t length,
+                               struct cleave_failure *failure)
+{
+    struct machine *machine = family_find_live(family, guest, failure);
+    if (!machine)
+        return -1;
+    if (length < 1 || length > UART_INPUT_MAX)
+        return fail(failure, CLEAVE_INVALID_ARGUMENT, "%zu bytes of console input: must be from 1 to %d", length,
+                    UART_INPUT_MAX);
+    pthread_mutex_lock(&machine->report.lock);
+    const size_t unread = uart_unread(&machine->uart);
+    const bool fits = uart_receive(&machine->uart, bytes, length);
+    pthread_mutex_unlock(&machine->report.lock);
+    return fits ? 0
+                : fail(failure, CLEAVE_BUSY,
+                       "guest %" PRIu64 " has not read %zu bytes of its console input yet: there is room for %zu more",
+                       guest, unread, UART_INPUT_MAX - unread);
 }
 
 int cleave_guest_kill(struct cleave_family *family, uint64_t guest, struct cleave_failure *failure)

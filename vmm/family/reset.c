@@ -57,12 +57,13 @@ static int return_memory(struct resetting *r)
     return return_identity(r);
 }
 
-static void resume(struct resetting *r)
+static void resume(struct cleave_family *family, struct resetting *r)
 {
     struct machine *machine = r->machine;
     machine->state = CLEAVE_RUNNING;
     vm_start(machine->vm);
     vm_wait_entered(machine->vm, r->phase_start);
+    family_report_started(family, machine);
 }
 
 /* A guest that is neither what it was nor what it should be must not run; an ended one does not anyway. */
@@ -105,8 +106,26 @@ static struct machine *stop(struct cleave_family *family, uint64_t guest, struct
     return machine;
 }
 
-int cleave_guest_reset(struct cleave_family *family, uint64_t guest, struct cleave_reset_report *report,
-                       struct cleave_failure *failure)
+/* Lets the guest live on, as it should now or as it did before. */
+static void go_on(struct cleave_family *family, struct resetting *r, enum cleave_reset_then then)
+{
+    struct machine *machine = r->machine;
+    const enum cleave_state before = machine->state;
+    machine->end = CLEAVE_END_NONE;
+    machine->state = CLEAVE_PAUSED;
+    if (then == CLEAVE_RESET_RUNNING || (then == CLEAVE_RESET_AS_IT_WAS && before != CLEAVE_PAUSED))
+        resume(family, r);
+    end_phase(r, CLEAVE_RESET_RESUME);
+    machine->resets++;
+    family_emit_plain(family, machine, CLEAVE_EVENT_RESET);
+    if (machine->state == CLEAVE_PAUSED && before != CLEAVE_PAUSED)
+        family_emit_plain(family, machine, CLEAVE_EVENT_PAUSED);
+    if (machine->state == CLEAVE_RUNNING && before == CLEAVE_PAUSED)
+        family_emit_plain(family, machine, CLEAVE_EVENT_RESUMED);
+}
+
+int cleave_guest_reset(struct cleave_family *family, uint64_t guest, enum cleave_reset_then then,
+                       struct cleave_reset_report *report, struct cleave_failure *failure)
 {
     *report = (struct cleave_reset_report){0};
     uint64_t start = clock_ns();
@@ -129,13 +148,8 @@ int cleave_guest_reset(struct cleave_family *family, uint64_t guest, struct clea
         stay_paused(family, machine, failure);
         return -1;
     }
-    machine->end = CLEAVE_END_NONE;
-    if (machine->state != CLEAVE_PAUSED)
-        resume(&r);
-    end_phase(&r, CLEAVE_RESET_RESUME);
+    go_on(family, &r, then);
     report->total_ns = r.phase_start - start;
-    machine->resets++;
-    family_emit_plain(family, machine, CLEAVE_EVENT_RESET);
     family_end_run(machine, &(struct cleave_stop){.reason = CLEAVE_STOP_INTERRUPT});
     return 0;
 }

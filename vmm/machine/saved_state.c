@@ -67,6 +67,9 @@ int saved_state_encode(struct saved_state *saved, const struct machine *machine,
         encode_vcpu(&saved->state.vcpus[i], &saved->vcpus[i], kvm, &state->vcpus[i], state->host_tsc);
     encode_uart(saved->uart, &state->uart);
     add(&saved->state.devices, SNAPSHOT_DEVICE_UART, saved->uart, sizeof saved->uart);
+    if (uart_unread(&state->uart))
+        add(&saved->state.devices, SNAPSHOT_DEVICE_UART_INPUT, state->uart.input + state->uart.input_start,
+            uart_unread(&state->uart));
     return 0;
 }
 
@@ -176,6 +179,9 @@ static void decode_uart(const struct snapshot_records *devices, struct uart *uar
         .looped = all[7],
         .looped_ready = all[8],
     };
+    const struct snapshot_record *input = find(devices, SNAPSHOT_DEVICE_UART_INPUT);
+    if (input)
+        uart_receive(uart, input->data, input->bytes);
 }
 
 static void compare_clocks(const struct kvm *kvm, uint32_t khz, const char *path)

@@ -33,6 +33,7 @@ static const struct rule vcpu_rules[] = {
 
 static const struct rule device_rules[] = {
     {SNAPSHOT_DEVICE_UART, "uart", 9, 9, 1, true},
+    {SNAPSHOT_DEVICE_UART_INPUT, "uart input", 1, 4096, 1, false},
 };
 
 static const struct rule *rules_of(unsigned of, size_t *count)
@@ -71,7 +72,7 @@ static int check_value(const struct report *report, unsigned of, const struct sn
     uint32_t state;
 
     if (of == STATE_DEVICES) {
-        if (!is_boolean(bytes[8]))
+        if (record->type == SNAPSHOT_DEVICE_UART && !is_boolean(bytes[8]))
             return report_fail(report, "devices: uart: looped_ready is %u: must be 0 or 1", bytes[8]);
         return 0;
     }
