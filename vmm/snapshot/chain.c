@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "vmm/snapshot/ancestry.h"
-#include "vmm/snapshot/open.h"
+#include "vmm/snapshot/snapshot.h"
 
 /* While the chain is opened it is in the order of opening: the child first. */
 static int check_parent(const struct report *report, const struct snapshot_chain *chain, const struct snapshot *parent)

@@ -6,11 +6,6 @@
 
 #include "vmm/snapshot/state.h"
 
-bool contents_known(uint32_t type)
-{
-    return type >= LAYOUT_MACHINE && type <= LAYOUT_RUNS;
-}
-
 /* The section of this type, of which there must be one: its index, or -1 with the error. */
 static int find_section(const struct report *report, const struct snapshot *snapshot, enum layout_type type,
                         const char *name)

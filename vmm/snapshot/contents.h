@@ -2,12 +2,10 @@
 #ifndef VMM_SNAPSHOT_CONTENTS_H
 #define VMM_SNAPSHOT_CONTENTS_H
 
-#include "vmm/snapshot/open.h"
+#include "vmm/snapshot/snapshot.h"
 
 /* A run is a page at least. */
 #define CONTENTS_RUNS_MAX (SNAPSHOT_MEMORY_MAX / SNAPSHOT_PAGE * sizeof(struct snapshot_run))
-
-bool contents_known(uint32_t type);
 
 /* Checks and points out what the sections hold, which have been read. */
 int contents_parse(const struct report *report, struct snapshot *snapshot);

@@ -1,11 +1,8 @@
 /* snapshot_open(): reads and checks all of a file but its page data. What is checked is a copy in memory, so that a
  * file that changes meanwhile changes nothing. */
-#include "vmm/snapshot/open.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,21 +12,6 @@
 #include "vmm/snapshot/contents.h"
 #include "vmm/snapshot/file.h"
 #include "vmm/snapshot/parts.h"
-
-const char *section_text(const struct layout_header *header, unsigned section, char text[SECTION_TEXT])
-{
-    static const char *const names[] = {
-        [LAYOUT_MACHINE] = "machine", [LAYOUT_CPUID] = "cpuid",   [LAYOUT_VCPU] = "vcpu",
-        [LAYOUT_DEVICES] = "devices", [LAYOUT_PARENT] = "parent", [LAYOUT_RUNS] = "runs",
-    };
-    uint32_t type = header->sections[section].type;
-
-    if (type >= LAYOUT_MACHINE && type <= LAYOUT_RUNS)
-        snprintf(text, SECTION_TEXT, "section %u (%s)", section, names[type]);
-    else
-        snprintf(text, SECTION_TEXT, "section %u", section);
-    return text;
-}
 
 static int argument(const struct report *report, int number)
 {
@@ -125,7 +107,7 @@ static int check_section(const struct report *report, const struct snapshot *sna
 
     if (section->flags & ~LAYOUT_OPTIONAL)
         return report_fail(report, "%s: flags are %#x: not known", name, section->flags);
-    if (!contents_known(section->type) && !(section->flags & LAYOUT_OPTIONAL))
+    if (!section_known(section->type) && !(section->flags & LAYOUT_OPTIONAL))
         return report_fail(report, "%s: type %u is not known", name, section->type);
     if (section->offset > snapshot->bytes)
         return report_fail(report, "%s: offset %" PRIu64 " lies beyond the end of the file (%" PRIu64 ")", name,
@@ -159,7 +141,7 @@ static int read_section(const struct report *report, struct snapshot *snapshot, 
         return -1;
     if (XXH3_64bits(data, section->bytes) != section->checksum)
         return report_fail(report, "%s: its checksum is wrong", section_text(&snapshot->header, index, text));
-    if (!contents_known(section->type)) {
+    if (!section_known(section->type)) {
         free(data);
         snapshot->sections[index] = NULL;
     }
@@ -194,67 +176,4 @@ struct snapshot *snapshot_open(const char *path, struct snapshot_error *error)
         return snapshot;
     snapshot_close(snapshot);
     return NULL;
-}
-
-void snapshot_close(struct snapshot *snapshot)
-{
-    if (!snapshot)
-        return;
-    for (unsigned i = 0; i < LAYOUT_SECTIONS_MAX; i++)
-        free(snapshot->sections[i]);
-    if (snapshot->fd >= 0)
-        close(snapshot->fd);
-    free(snapshot->path);
-    free(snapshot);
-}
-
-const char *snapshot_path(const struct snapshot *snapshot)
-{
-    return snapshot->path;
-}
-
-int snapshot_fd(const struct snapshot *snapshot)
-{
-    return snapshot->fd;
-}
-
-uint64_t snapshot_bytes(const struct snapshot *snapshot)
-{
-    return snapshot->bytes;
-}
-
-enum snapshot_kind snapshot_kind(const struct snapshot *snapshot)
-{
-    return (enum snapshot_kind)snapshot->header.kind;
-}
-
-bool snapshot_compressed(const struct snapshot *snapshot)
-{
-    return snapshot->header.flags & LAYOUT_COMPRESSED;
-}
-
-const struct snapshot_name *snapshot_name(const struct snapshot *snapshot)
-{
-    return &snapshot->name;
-}
-
-const struct snapshot_name *snapshot_parent(const struct snapshot *snapshot)
-{
-    return snapshot->parent_path ? &snapshot->parent : NULL;
-}
-
-const char *snapshot_parent_path(const struct snapshot *snapshot)
-{
-    return snapshot->parent_path;
-}
-
-const struct snapshot_state *snapshot_state(const struct snapshot *snapshot)
-{
-    return &snapshot->state;
-}
-
-const struct snapshot_run *snapshot_runs(const struct snapshot *snapshot, size_t *count)
-{
-    *count = snapshot->run_count;
-    return snapshot->runs;
 }

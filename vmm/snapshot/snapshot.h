@@ -1,6 +1,6 @@
 /* An open snapshot file, as the files that read it see it. */
-#ifndef VMM_SNAPSHOT_OPEN_H
-#define VMM_SNAPSHOT_OPEN_H
+#ifndef VMM_SNAPSHOT_SNAPSHOT_H
+#define VMM_SNAPSHOT_SNAPSHOT_H
 
 #include "vmm/snapshot/layout.h"
 #include "vmm/snapshot/report.h"
@@ -17,6 +17,8 @@ struct snapshot {
     const struct snapshot_run *runs;
     size_t run_count;
 };
+
+bool section_known(uint32_t type);
 
 /* "section 3 (runs)". */
 #define SECTION_TEXT 32
