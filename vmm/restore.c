@@ -195,8 +195,7 @@ static int remember_origin(struct making *m)
         machine->saved.path = strdup(m->path);
     if (!machine->saved.path)
         return fail(m->failure, FAIL_NO_MEMORY, "out of memory for a guest");
-    machine->saved.name = *snapshot_name(m->top);
-    machine->saved.chain = m->chain->count;
+    snapshot_chain_lineage(m->chain, &machine->saved.lineage);
     return machine_track_unsaved(machine, m->failure);
 }
 

@@ -86,3 +86,10 @@ void snapshot_chain_close(struct snapshot_chain *chain)
     while (chain->count)
         snapshot_close(chain->files[--chain->count]);
 }
+
+void snapshot_chain_lineage(const struct snapshot_chain *chain, struct snapshot_lineage *lineage)
+{
+    lineage->count = chain->count;
+    for (unsigned i = 0; i < chain->count; i++)
+        lineage->names[i] = chain->files[i]->name;
+}

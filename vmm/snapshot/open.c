@@ -1,5 +1,7 @@
-/* snapshot_open(): reads and checks all of a file but its page data. What is checked is a copy in memory, so that a
- * file that changes meanwhile changes nothing. */
+/* Opening: see open.h. snapshot_open() reads and checks all of a file but its page data. What is checked is a copy in
+ * memory, so that a file that changes meanwhile changes nothing. */
+#include "vmm/snapshot/open.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -13,11 +15,6 @@
 #include "vmm/snapshot/file.h"
 #include "vmm/snapshot/parts.h"
 
-static int argument(const struct report *report, int number)
-{
-    return report_as(report, SNAPSHOT_ARGUMENT, "%s", strerrordesc_np(number));
-}
-
 /* Anything but a regular file is refused before it is opened: opening a device can set something off. */
 static int open_file(const struct report *report, struct snapshot *snapshot)
 {
@@ -26,16 +23,14 @@ static int open_file(const struct report *report, struct snapshot *snapshot)
     if (!*snapshot->path)
         return report_as(report, SNAPSHOT_ARGUMENT, "the path is empty");
     if (stat(snapshot->path, &status) < 0)
-        return argument(report, errno);
+        return report_path_errno(report, errno, NULL);
     if (S_ISDIR(status.st_mode))
         return report_as(report, SNAPSHOT_ARGUMENT, "is a directory, not a snapshot file");
     if (!S_ISREG(status.st_mode))
         return report_as(report, SNAPSHOT_ARGUMENT, "is not a regular file");
     snapshot->fd = open(snapshot->path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (snapshot->fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EIO))
-        return report_errno(report, errno, "cannot open it");
     if (snapshot->fd < 0)
-        return argument(report, errno);
+        return report_path_errno(report, errno, NULL);
     if (fstat(snapshot->fd, &status) < 0)
         return report_errno(report, errno, "cannot look at it");
     if (!S_ISREG(status.st_mode))
@@ -148,18 +143,34 @@ static int read_section(const struct report *report, struct snapshot *snapshot, 
     return 0;
 }
 
-static int read_sections(const struct report *report, struct snapshot *snapshot)
+static int check_sections(const struct report *report, const struct snapshot *snapshot)
 {
     for (unsigned i = 0; i < snapshot->header.section_count; i++)
         if (check_section(report, snapshot, i) < 0)
             return -1;
-    for (unsigned i = 0; i < snapshot->header.section_count; i++)
-        if (read_section(report, snapshot, i) < 0)
-            return -1;
     return 0;
 }
 
-struct snapshot *snapshot_open(const char *path, struct snapshot_error *error)
+static int read_all(const struct report *report, struct snapshot *snapshot)
+{
+    for (unsigned i = 0; i < snapshot->header.section_count; i++)
+        if (read_section(report, snapshot, i) < 0)
+            return -1;
+    if (contents_parse(report, snapshot) < 0)
+        return -1;
+    return parts_check(report, snapshot);
+}
+
+static int read_parent(const struct report *report, struct snapshot *snapshot)
+{
+    for (unsigned i = 0; i < snapshot->header.section_count; i++)
+        if (snapshot->header.sections[i].type == LAYOUT_PARENT && read_section(report, snapshot, i) < 0)
+            return -1;
+    return contents_parse_parent(report, snapshot);
+}
+
+static struct snapshot *open_and(int (*read)(const struct report *report, struct snapshot *snapshot), const char *path,
+                                 struct snapshot_error *error)
 {
     struct report report = {path, SNAPSHOT_INVALID, error};
     struct snapshot *snapshot = calloc(1, sizeof *snapshot);
@@ -171,9 +182,18 @@ struct snapshot *snapshot_open(const char *path, struct snapshot_error *error)
     if (!snapshot || !snapshot->path)
         report_no_memory(&report);
     else if (open_file(&report, snapshot) == 0 && read_header(&report, snapshot) == 0 &&
-             read_sections(&report, snapshot) == 0 && contents_parse(&report, snapshot) == 0 &&
-             parts_check(&report, snapshot) == 0)
+             check_sections(&report, snapshot) == 0 && read(&report, snapshot) == 0)
         return snapshot;
     snapshot_close(snapshot);
     return NULL;
+}
+
+struct snapshot *snapshot_open(const char *path, struct snapshot_error *error)
+{
+    return open_and(read_all, path, error);
+}
+
+struct snapshot *open_names(const char *path, struct snapshot_error *error)
+{
+    return open_and(read_parent, path, error);
 }

@@ -24,7 +24,10 @@ int target_find(struct target *target, const struct report *report, const char *
 /* Makes the new file, empty. */
 int target_create(struct target *target);
 
-/* All of it to the disk, and then to its name. */
+/* All of it to the disk. */
+int target_sync(struct target *target);
+
+/* It takes its name, in place of what has it. */
 int target_publish(struct target *target);
 
 /* Whatever there still is goes, but what has been published. */
