@@ -178,12 +178,14 @@ static int make_memory(struct making *m)
     return 0;
 }
 
-/* KVM is the judge of what a vCPU can be; what it refuses is the file's fault. */
+/* KVM is the judge of what a vCPU can be; what it refuses is the file's fault, unless it has no memory left. */
 static int restore_vcpus(struct making *m)
 {
     struct failure reason;
     if (machine_restore_vm(m->machine->vm, m->state, &reason) == 0)
         return 0;
+    if (reason.class == FAIL_NO_MEMORY)
+        return fail(m->failure, FAIL_NO_MEMORY, "%s: its vCPUs' state cannot be set: %s", m->path, reason.text);
     return fail(m->failure, FAIL_SNAPSHOT_INVALID, "%s: no vCPU can be in this state: %s", m->path, reason.text);
 }
 

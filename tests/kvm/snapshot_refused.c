@@ -320,7 +320,8 @@ START_TEST(diff_cannot_replace_what_it_builds_on_wherever_that_is)
     rig_snapshot(&rig, 0, snapshot_place("a"));
     rig_diff(&rig, 0, snapshot_place("b"));
     rig_diff(&rig, 0, snapshot_place("c"));
-    const uint64_t guests[] = {0, rig_fork(&rig, 0, 1, false, NULL), rig_restore(&rig, snapshot_place("c"), 0)};
+    const uint64_t guests[] = {0, rig_fork(&rig, 0, 1, false, NULL),
+                               rig_restore(&rig, snapshot_place("c"), RESTORE_EAGER)}; /* it runs from no file */
     for (unsigned i = 0; i < 3; i++) {
         move("b", "x/b"); /* one in between */
         builds_on(&rig, guests[i], snapshot_place("a"));

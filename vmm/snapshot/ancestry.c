@@ -26,29 +26,35 @@ static const char *last_part(const char *path)
     return slash ? slash + 1 : path;
 }
 
-static bool is_folder_of(const struct target *target, const struct stat *folder)
+/* False: the path cannot be, so there is nothing. True: it cannot be told, and the error says why. */
+static bool is_unclear(const struct report *report, int number)
 {
-    struct stat ours;
-    return fstat(target->directory, &ours) == 0 && folder->st_dev == ours.st_dev && folder->st_ino == ours.st_ino;
+    report_path_errno(report, number, "cannot find the folder of what it builds on");
+    return report->error->class != SNAPSHOT_ARGUMENT;
 }
 
-/* An error that says nothing of where a folder is. */
-static bool may_pass(int number)
+/* 1: the target's folder. 0: another, or none. -1: it cannot be told, and the error says why. */
+static int is_folder_of(const struct target *target, const char *folder)
 {
-    return number == ENOMEM || number == EIO;
+    struct stat theirs;
+    if (stat(folder, &theirs) == 0)
+        return theirs.st_dev == target->folder.st_dev && theirs.st_ino == target->folder.st_ino;
+    return is_unclear(target->report, errno) ? -1 : 0;
 }
 
 int ancestry_path(const struct target *target, const char *parent_path, char stored[PATH_MAX])
 {
     char folder[PATH_MAX], whole[PATH_MAX];
-    struct stat theirs;
     const char *name = last_part(parent_path);
 
     if (!*name || strlen(parent_path) >= PATH_MAX)
         return report_as(target->report, SNAPSHOT_ARGUMENT, "the path of its parent, \"%.200s\", is not a file's",
                          parent_path);
     folder_of(parent_path, folder);
-    if (stat(folder, &theirs) == 0 && is_folder_of(target, &theirs)) {
+    int beside = is_folder_of(target, folder);
+    if (beside < 0)
+        return -1;
+    if (beside) {
         strcpy(stored, name);
         return 0;
     }
@@ -59,8 +65,8 @@ int ancestry_path(const struct target *target, const char *parent_path, char sto
         strcat(stored, name);
         return 0;
     }
-    if (may_pass(errno))
-        return report_errno(target->report, errno, "cannot find the folder of its parent");
+    if (is_unclear(target->report, errno))
+        return -1;
     strcpy(stored, *parent_path == '/' ? parent_path : name); /* elsewhere for the time being */
     return 0;
 }
@@ -100,8 +106,8 @@ static int places_of(const struct report *report, const struct snapshot *child, 
     *places = (struct places){.count = 0};
     if (realpath(snapshot_path(child), whole))
         folder_of(whole, folder);
-    else if (may_pass(errno))
-        return report_errno(report, errno, "cannot find its folder");
+    else if (is_unclear(report, errno))
+        return -1;
     else
         folder_of(snapshot_path(child), folder);
     if (*stored == '/' && add_place(places, report, "", stored) < 0)
@@ -171,14 +177,14 @@ int ancestry_check_target(const struct target *target, const struct snapshot_lin
     return 0;
 }
 
-static bool is_target(const struct target *target, const char *place)
+/* As is_folder_of(). */
+static int is_target(const struct target *target, const char *place)
 {
     char folder[PATH_MAX];
-    struct stat theirs;
     if (strcmp(last_part(place), target->name) != 0)
-        return false;
+        return 0;
     folder_of(place, folder);
-    return stat(folder, &theirs) == 0 && is_folder_of(target, &theirs);
+    return is_folder_of(target, folder);
 }
 
 /* Which of the places has the file: `found` is that, or NULL where it is elsewhere for the time being. */
@@ -206,11 +212,14 @@ static int find_ancestor(const struct target *target, const struct places *place
         return report_as(report, SNAPSHOT_ARGUMENT,
                          "another file has taken the place of %s, which it builds on: make a full snapshot",
                          report_path(places->path[0], shown));
-    for (unsigned i = 0; i < places->count; i++)
-        if (is_target(target, places->path[i]))
-            return report_as(report, SNAPSHOT_ARGUMENT,
-                             "a snapshot that the new one builds on has its place here and is elsewhere just now: "
-                             "choose another name");
+    for (unsigned i = 0; i < places->count; i++) {
+        int here = is_target(target, places->path[i]);
+        if (here)
+            return here < 0 ? -1
+                            : report_as(report, SNAPSHOT_ARGUMENT,
+                                        "a snapshot that the new one builds on has its place here and is elsewhere "
+                                        "just now: choose another name");
+    }
     return 0;
 }
 

@@ -47,7 +47,11 @@ static int open_directory(struct target *target)
     if (slash)
         snprintf(folder, sizeof folder, "%.*s", slash == target->path ? 1 : (int)(slash - target->path), target->path);
     target->directory = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return target->directory < 0 ? report_path_errno(target->report, errno, "cannot open its directory") : 0;
+    if (target->directory < 0)
+        return report_path_errno(target->report, errno, "cannot open its directory");
+    if (fstat(target->directory, &target->folder) < 0)
+        return report_errno(target->report, errno, "cannot look at its directory");
+    return 0;
 }
 
 int target_find(struct target *target, const struct report *report, const char *path)
@@ -72,8 +76,9 @@ int target_find(struct target *target, const struct report *report, const char *
 static int draw_name(struct target *target)
 {
     uint64_t random;
+    target->hidden[0] = '\0';
     if (getrandom(&random, sizeof random, 0) != sizeof random)
-        return -1;
+        return report_errno(target->report, errno, "cannot draw a name");
     snprintf(target->hidden, sizeof target->hidden, ".%.*s.%016llx" HIDDEN_END, HIDDEN_NAME, target->name,
              (unsigned long long)random);
     return 0;
@@ -129,7 +134,7 @@ static int create_hidden(struct target *target)
 {
     for (;;) {
         if (draw_name(target) < 0)
-            return report_errno(target->report, errno, "cannot draw a name");
+            return -1;
         target->fd = openat(target->directory, target->hidden, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (target->fd < 0) {
             target->hidden[0] = '\0';
@@ -174,20 +179,27 @@ static int link_as(const struct target *target, const char *name)
     return linkat(target->fd, "", target->directory, name, AT_EMPTY_PATH); /* where /proc is not mounted */
 }
 
+static int cannot_name(struct target *target)
+{
+    target->hidden[0] = '\0';
+    return report_path_errno(target->report, errno, "cannot name the new file");
+}
+
 /* Gives the file its own name if that is free: `published`; else a hidden one. */
 static int give_name(struct target *target, bool *published)
 {
     *published = !target->exists && link_as(target, target->name) == 0;
     if (*published)
         return 0;
+    if (!target->exists && errno != EEXIST)
+        return cannot_name(target);
     do {
         if (draw_name(target) < 0)
             return -1;
         if (link_as(target, target->hidden) == 0)
             return 0;
     } while (errno == EEXIST);
-    target->hidden[0] = '\0';
-    return -1;
+    return cannot_name(target);
 }
 
 static int sync_directory(const struct target *target)
@@ -206,7 +218,7 @@ int target_publish(struct target *target)
 {
     bool published = false;
     if (!target->hidden[0] && give_name(target, &published) < 0)
-        return report_path_errno(target->report, errno, "cannot name the new file");
+        return -1;
     if (!published && renameat(target->directory, target->hidden, target->directory, target->name) < 0)
         return report_path_errno(target->report, errno, "cannot rename the new file");
     target->hidden[0] = '\0';

@@ -11,6 +11,7 @@ struct target {
     const struct report *report;
     int fd; /* the new file */
     int directory;
+    struct stat folder;        /* of that */
     char path[PATH_MAX];       /* what is asked for, links followed */
     const char *name;          /* the last part of it */
     char hidden[NAME_MAX + 1]; /* the new file's name meanwhile; "": it has none */
