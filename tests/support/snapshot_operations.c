@@ -1,6 +1,7 @@
 /* What the library does: see snapshot_operations.h. */
 #include "tests/support/snapshot_operations.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -30,6 +31,8 @@ void operations_setup(void)
     case_fill(&operations_case, 0x3000, 5 * SNAPSHOT_PAGE);
     struct snapshot_job job = case_job(&operations_case, base_path);
     base = case_save(&job);
+    job.path = case_path(&operations_case, "base"); /* another of that name, where base is looked for last */
+    case_save(&job);
     case_fill(&operations_case, 0x5000, 2 * SNAPSHOT_PAGE);
     dirty[5] = dirty[6] = 1;
     top = case_save_diff(&operations_case, top_path, &base.lineage, base_path, dirty, true);
@@ -158,4 +161,12 @@ void operations_check(void)
     }
     case_files(&operations_case, &hidden);
     ck_assert_uint_eq(hidden, 0);
+}
+
+unsigned operations_descriptors(void)
+{
+    unsigned count = 0;
+    for (int fd = 0; fd < 64; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
 }

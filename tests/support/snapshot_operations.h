@@ -28,4 +28,7 @@ void operations_restore(void);
 /* That file is a whole one, or none, and nothing is left beside it. */
 void operations_check(void);
 
+/* How many are open. */
+unsigned operations_descriptors(void);
+
 #endif

@@ -170,16 +170,10 @@ static void check_result(const struct operation *operation, unsigned at, size_t 
     }
     bool right = error.class == wanted || (operation->chain && elsewhere && error.class == SNAPSHOT_INVALID);
     ck_assert_msg(right, "%s: class %d: %s", where, error.class, error.text);
-    ck_assert_msg(strstr(error.text, strerrordesc_np(number)) != NULL, "%s: %s", where, error.text);
+    ck_assert_msg(error.class == SNAPSHOT_INVALID || strstr(error.text, strerrordesc_np(number)), "%s: %s", where,
+                  error.text);
     ck_assert_msg(strncmp(error.text, operations_case.folder, strlen(operations_case.folder)) == 0, "%s: %s", where,
                   error.text);
-}
-
-static int lowest_free(void)
-{
-    int fd = dup(operations_case.fd);
-    close(fd);
-    return fd;
 }
 
 START_TEST(every_call_fails_in_every_way)
@@ -190,13 +184,13 @@ START_TEST(every_call_fails_in_every_way)
         for (size_t row = 0; row < sizeof classes / sizeof *classes && more; row++) {
             if (operation->saves)
                 operations_restore();
-            int before = lowest_free();
+            unsigned before = operations_descriptors();
             fault.failed = NULL;
             fault.error = classes[row].error;
             fault.at = at;
             int result = operation->run(&error);
             fault.at = 0;
-            ck_assert_int_eq(lowest_free(), before);
+            ck_assert_uint_eq(operations_descriptors(), before);
             more = fault.failed != NULL;
             if (more)
                 check_result(operation, at, row, result);

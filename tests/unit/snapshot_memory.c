@@ -131,8 +131,7 @@ static void fail_everywhere(const struct operation *operation, bool lasts)
     for (bool more = true; more; at++) {
         if (operation->saves)
             operations_restore();
-        int before = dup(operations_case.fd);
-        close(before);
+        unsigned before = operations_descriptors();
         fault.failed = NULL;
         fault.live = 0;
         fault.lasts = lasts;
@@ -146,9 +145,7 @@ static void fail_everywhere(const struct operation *operation, bool lasts)
         else
             ck_assert_msg(result == 0, "%s: %s", where, result ? error.text : "");
         ck_assert_msg(fault.live == 0, "%s: %ld are not freed", where, fault.live);
-        int after = dup(operations_case.fd);
-        close(after);
-        ck_assert_msg(after == before, "%s: a file is not closed", where);
+        ck_assert_msg(operations_descriptors() == before, "%s: a file is not closed", where);
         if (operation->saves)
             operations_check();
     }
