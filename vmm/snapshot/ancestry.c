@@ -54,21 +54,16 @@ int ancestry_path(const struct target *target, const char *parent_path, char sto
     int beside = is_folder_of(target, folder);
     if (beside < 0)
         return -1;
-    if (beside) {
-        strcpy(stored, name);
-        return 0;
-    }
-    if (realpath(folder, whole)) {
-        if (strlen(whole) + 1 + strlen(name) >= PATH_MAX)
-            return report_path_errno(target->report, ENAMETOOLONG, "the path of its parent");
-        strcat(strcpy(stored, whole), whole[1] ? "/" : "");
-        strcat(stored, name);
-        return 0;
-    }
-    if (is_unclear(target->report, errno))
+    int length;
+    if (beside)
+        length = snprintf(stored, PATH_MAX, "%s", name);
+    else if (realpath(folder, whole))
+        length = snprintf(stored, PATH_MAX, "%s/%s", whole[1] ? whole : "", name);
+    else if (is_unclear(target->report, errno))
         return -1;
-    strcpy(stored, *parent_path == '/' ? parent_path : name); /* elsewhere for the time being */
-    return 0;
+    else /* it is elsewhere for the time being */
+        length = snprintf(stored, PATH_MAX, "%s", *parent_path == '/' ? parent_path : name);
+    return length < PATH_MAX ? 0 : report_path_errno(target->report, ENAMETOOLONG, "the path of its parent");
 }
 
 /* ---- Where a parent may be ---- */
@@ -91,7 +86,8 @@ static int add_place(struct places *places, const struct report *report, const c
     char *path = malloc(length + strlen(name) + 2);
     if (!path) {
         places_free(places);
-        return report_no_memory(report);
+        report_no_memory(report);
+        return -1;
     }
     sprintf(path, "%s%s%s", folder, length && folder[length - 1] != '/' ? "/" : "", name);
     places->path[places->count++] = path;

@@ -26,7 +26,7 @@ static int follow(struct target *target, const char *path)
         return report_as(target->report, SNAPSHOT_ARGUMENT, "the path is empty");
     if (strlen(path) >= sizeof target->path)
         return report_path_errno(target->report, ENAMETOOLONG, "cannot save there");
-    strcpy(target->path, path);
+    memcpy(target->path, path, strlen(path) + 1);
     if (lstat(path, &status) < 0 && errno != ENOENT && errno != ENOTDIR) /* these two, its directory will tell */
         return report_path_errno(target->report, errno, "cannot save there");
     if (S_ISLNK(status.st_mode) && !realpath(path, target->path))
