@@ -57,10 +57,10 @@ static void complete_io(struct vcpu *vcpu)
 /* Where that fails the vCPU cannot be taken out of the guest; KVM refuses no set of this size. */
 static void set_mask(struct vcpu *vcpu, const sigset_t *mask)
 {
-    if (memcmp(&vcpu->mask, mask, sizeof vcpu->mask) == 0)
+    if (vcpu->has_mask && memcmp(&vcpu->mask, mask, sizeof vcpu->mask) == 0)
         return;
-    if (kvm_set_signal_mask(vcpu->fd, mask) == 0)
-        vcpu->mask = *mask;
+    vcpu->has_mask = kvm_set_signal_mask(vcpu->fd, mask) == 0;
+    vcpu->mask = *mask;
 }
 
 static void *vcpu_main(void *argument)

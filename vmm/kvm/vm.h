@@ -36,7 +36,8 @@ struct vcpu {
     int stats; /* see kvm_open_stats() */
     struct kvm_run *run;
     pthread_t thread;
-    sigset_t mask; /* as KVM has it for KVM_RUN; whoever runs the vCPU sets it */
+    bool has_mask; /* KVM has `mask` for KVM_RUN; whoever runs the vCPU sets it */
+    sigset_t mask;
     /* Under vm->lock: */
     bool running; /* its thread is in the guest, or handles an exit */
     bool start;   /* asks the thread to run */

@@ -44,9 +44,8 @@ struct instant {
 /* The last snapshot of a guest, or the one it was restored from: what a diff builds on. A fork's child has its
  * parent's. */
 struct saved_as {
-    char *path; /* absolute; NULL: there is none */
-    struct snapshot_name name;
-    unsigned chain; /* files: it and those it builds on */
+    char *path;                      /* absolute; NULL: there is none */
+    struct snapshot_lineage lineage; /* it is the last */
 };
 
 /* A run that somebody waits for the end of. */
