@@ -155,17 +155,18 @@ SUPPORT_OBJ  := $(call objects,$(wildcard tests/support/*.c))
 VMM_PARTS    := $(filter-out $(OBJ)/vmm/main.o,$(call objects,$(VMM_SRC)))
 PTSTAT_PURE  := $(call objects,$(addprefix tools/ptstat/,samples.c bytes.c plot_script.c))
 PTDUMP_PARTS := $(call objects,$(addprefix tools/ptdump/,decode.c image.c print.c summary.c))
+VMCTL_PURE   := $(call objects,tools/vmctl/console_tail.c)
 UNIT_BIN     := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c))
 MODEL_BIN    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/model/*.c))
 KVM_BIN      := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/kvm/*.c))
 BENCH_BIN    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/*.c))
 TEST_LIBS     = $(call pkg,--libs,check jansson libuv liburcu-memb) $(SNAPSHOT_LIBS) -lm
 
-$(UNIT_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJ) $(VMM_PARTS) $(PTSTAT_PURE) $(PTDUMP_PARTS) $(SNAPSHOT_LIB) $(EPT_LIB) $(call objects,$(CLIENT_SRC))
+$(UNIT_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJ) $(VMM_PARTS) $(PTSTAT_PURE) $(PTDUMP_PARTS) $(VMCTL_PURE) $(SNAPSHOT_LIB) $(EPT_LIB) $(call objects,$(CLIENT_SRC))
 	@mkdir -p $(@D)
 	$(call show,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
-$(BUILD)/tests/unit/snapshot_vmctl: | $(BUILD)/tools/vmctl
+$(BUILD)/tests/unit/snapshot_vmctl $(BUILD)/tests/unit/vmctl_help: | $(BUILD)/tools/vmctl
 $(MODEL_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJ) $(VMM_PARTS) $(SNAPSHOT_LIB) $(EPT_LIB) $(call objects,$(CLIENT_SRC))
 	@mkdir -p $(@D)
 	$(call show,LD,$@)
