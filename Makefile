@@ -1,19 +1,22 @@
 # Cleave: forks running virtual machines.
 #
-#   make            everything, under build/
-#   make demo       launch a guest, fork it live, show what happened
-#   make check      every test, under every sanitizer that applies
-#   make check-nested  the KVM tests on emulated machines alone, which are a part of `make check`
-#   make check-release  before a release: KVM tests on all emulated machines, longer random runs; takes an hour and a quarter
-#   make fuzz       the page-table library and the reader of snapshots under libFuzzer, for FUZZ_SECONDS=20 each
-#   make coverage   which lines of the page-table library its tests reach
-#   make bench      the library's and the VMM's figures, as ratios to a baseline of the same run
-#   make install    DESTDIR=, prefix=, libdir= and so on as usual; make uninstall takes the same ones
-#   make install-lib   the page-table library alone; needs nothing but a C compiler
+#   make                everything, under build/
+#   make demo           launch a guest, fork it live, show what happened
+#   make check          every test, under every sanitizer that applies
+#   make check-nested   the KVM tests on emulated machines alone, which are a part of `make check`
+#   make check-release  before a release: KVM tests on all emulated machines, longer random runs; an hour and a quarter
+#   make fuzz           the page-table library and the reader of snapshots under libFuzzer, for FUZZ_SECONDS=20 each
+#   make coverage       which lines of the page-table library its tests reach
+#   make bench          the library's and the VMM's figures, as ratios to a baseline of the same run
+#   make install        DESTDIR=, prefix=, libdir= and so on as usual
+#   make install-lib    the page-table library alone; needs nothing but a C compiler
+#   make uninstall      takes away what both install; the same variables
+#   make packages       only installs the Debian packages that building needs
 #   make clean
+#   make help           this list
 #
 # CC=clang chooses the compiler; SAN=address,undefined or SAN=thread builds with sanitizers into a folder of its own;
-# WERROR=1 makes warnings errors.
+# WERROR=1 makes warnings errors; V=1 shows whole commands.
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -70,7 +73,7 @@ VMM     := $(BUILD)/vmm
 TOOL_BIN := $(TOOLS:%=$(BUILD)/tools/%)
 GUEST_BIN := $(GUESTS:%=$(BUILD)/guest/%.bin) $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest.bin
 
-.PHONY: all demo check check-nested check-release bench fuzz coverage install install-lib uninstall clean packages test-programs unit-programs
+.PHONY: all help demo check check-nested check-release bench fuzz coverage install install-lib uninstall clean packages test-programs unit-programs
 .PHONY: kvm-programs bench-programs fuzz-programs fuzz-targets coverage-programs coverage-atomic coverage-single hw-programs
 .DELETE_ON_ERROR:
 
@@ -272,6 +275,10 @@ unit-programs: $(UNIT_BIN)
 test-programs: $(UNIT_BIN) $(MODEL_BIN)
 kvm-programs: $(KVM_BIN)
 bench-programs: $(BENCH_BIN)
+
+# The comment at the top, as far as it goes.
+help:
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
 
 demo: all
 	@tools/demo
