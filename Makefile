@@ -167,7 +167,7 @@ $(BUILD)/guest.bin: $(BUILD)/guest/hello.bin
 # functions; kvm tests see the built programs through the control protocol only.
 SUPPORT_OBJ  := $(call objects,$(wildcard tests/support/*.c))
 VMM_PARTS    := $(filter-out $(OBJ)/vmm/main.o,$(call objects,$(VMM_SRC)))
-PTSTAT_PURE  := $(call objects,$(addprefix tools/ptstat/,samples.c bytes.c plot_script.c))
+PTSTAT_PURE  := $(call objects,$(addprefix tools/ptstat/,samples.c bytes.c plot_script.c plot_legend.c meanings.c))
 PTDUMP_PARTS := $(call objects,$(addprefix tools/ptdump/,decode.c image.c print.c summary.c))
 VMCTL_PURE   := $(call objects,tools/vmctl/console_tail.c)
 UNIT_BIN     := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c))
