@@ -76,6 +76,7 @@ START_TEST(past_marks_come_first_and_no_mark_twice)
     ck_assert_uint_gt(times(output, "\n"), 10);
     FILE *events = begin_vmctl("events --past --guest 0 MARK"), *json = begin_vmctl("--json events --past MARK");
     read_until(events, "g0    MARK 1\n"); /* the very first that the guest made */
+    read_until(json, "\"value\":1}");
     usleep(300000);
     expect_output("pause 0", "");
     expect_output("marks 0", "VALUE");
@@ -92,7 +93,7 @@ START_TEST(past_marks_come_first_and_no_mark_twice)
             ck_assert_msg(times(output, when) == 1, "%s comes %zu times", when, times(output, when));
     }
     ck_assert_int_eq(end_vmctl(json), 0);
-    ck_assert_uint_eq(times(output, "\"event\":\"MARK\""), marks);
+    ck_assert_uint_eq(times(output, "\"event\":\"MARK\""), marks - 1);
 }
 END_TEST
 

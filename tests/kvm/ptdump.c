@@ -180,8 +180,8 @@ static void check_range(struct rig *rig, const char *range, uint64_t start, uint
 {
     json_t *t = rig_call(rig, "translate", "{s:i, s:I}", "guest", 0, "gpa", (json_int_t)start);
     char line[256];
-    snprintf(line, sizeof line, LIVE_HEADS "0x%012" PRIx64 "-0x%012" PRIx64 " -> 0x%012" PRIx64 "  2M  %s  wb  ----\n", start,
-             last, integer(t, "hpa"), rights);
+    snprintf(line, sizeof line, LIVE_HEADS "0x%012" PRIx64 "-0x%012" PRIx64 " -> 0x%012" PRIx64 "  2M  %s  wb  ----\n",
+             start, last, integer(t, "hpa"), rights);
     check_output(PTDUMP("--socket", socket_of(rig), "--range", range), line);
     json_decref(t);
 }
@@ -279,7 +279,8 @@ START_TEST(one_address_is_shown_with_its_entries)
     json_decref(t);
     json_decref(path);
     char *text = output_of(PTDUMP("--socket", socket_of(&rig), "--at", "1G"));
-    ck_assert_msg(strstr(text, IMAGE_HEADS "0x000040000000-0x00007fffffff  hole\nLEVEL  INDEX  ENTRY ") == text, "%s", text);
+    ck_assert_msg(strstr(text, IMAGE_HEADS "0x000040000000-0x00007fffffff  hole\nLEVEL  INDEX  ENTRY ") == text, "%s",
+                  text);
     free(text);
     rig_quit(&rig);
 }
@@ -471,12 +472,12 @@ START_TEST(parts_of_a_file_are_shown)
                  IMAGE_HEADS "0xffffffe00000-0xffffffffffff -> 0x000000200000  2M  rw--  wb  ----  ---\n");
     check_output(PTDUMP(image_path, "--at", "0x6004"),
                  IMAGE_HEADS "0x000000006000-0x000000006fff -> 0x000000008000  4K  r-x-  wb  ----  ---\n"
-                 "0x6004 -> 0x8004\n"
-                 "LEVEL  INDEX  ENTRY               MEANS\n"
-                 "4          0  0x0010000000201007  table 0x201000, rwxu\n"
-                 "3          0  0x0010000000203007  table 0x203000, rwxu\n"
-                 "2          0  0x0010000000205007  table 0x205000, rwxu\n"
-                 "1          6  0x0010000000008001  leaf 0x8000, r-x-, wb\n");
+                             "0x6004 -> 0x8004\n"
+                             "LEVEL  INDEX  ENTRY               MEANS\n"
+                             "4          0  0x0010000000201007  table 0x201000, rwxu\n"
+                             "3          0  0x0010000000203007  table 0x203000, rwxu\n"
+                             "2          0  0x0010000000205007  table 0x205000, rwxu\n"
+                             "1          6  0x0010000000008001  leaf 0x8000, r-x-, wb\n");
     check_output(PTDUMP(image_path, "--summary"), "LEVEL      TABLES      LEAVES            BYTES\n"
                                                   "4               1           0                0\n"
                                                   "3               2           0                0\n"

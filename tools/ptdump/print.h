@@ -7,7 +7,8 @@
 #include <ept/image.h>
 #include <stdio.h>
 
-/* Runs being put together. Set up with `out`, `json`, `heads` and `live`; then printer_add for every slot, and printer_end. */
+/* Runs being put together. Set up with `out`, `json`, `heads` and `live`; then printer_add for every slot, and
+ * printer_end. */
 struct printer {
     FILE *out;
     bool json;

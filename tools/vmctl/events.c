@@ -208,7 +208,8 @@ int run_events(struct client *client, const struct arguments *arguments)
     if (!(arguments->options & OPTION_PAST) && isatty(STDERR_FILENO))
         fprintf(stderr, "From now on; marks that were made before are shown with --past, or by 'vmctl marks GUEST'.\n");
     while ((event = client_next_event(client, -1))) {
-        if (is_asked_for(arguments, event_name(event), event_guest(event)) && !is_past(&past, event))
+        const char *name = event_name(event);
+        if (name && is_asked_for(arguments, name, event_guest(event)) && !is_past(&past, event))
             show(arguments, event);
         json_decref(event);
     }
