@@ -333,7 +333,7 @@ int main(void)
 {
     Suite *suite = suite_create("cleave_run");
     TCase *tests = tcase_create("run");
-    tcase_set_timeout(tests, 4);
+    tcase_set_timeout(tests, 120);
     tcase_add_test(tests, a_guest_stops_where_it_is_ready_and_says_with_what);
     tcase_add_test(tests, readiness_that_nobody_waits_for_is_an_event);
     tcase_add_test(tests, each_end_of_a_run_is_told_with_all_there_is);

@@ -13,7 +13,16 @@
 
 #define STACK_BYTES (512 << 10)
 
-/* One entry into the guest and what comes of it. False: the vCPU must stop, or look whether it must. */
+/* KVM_RUN was interrupted: a caller that runs the vCPU itself looks what for, be it a timer of its own. */
+static void take_kick(struct vcpu *vcpu)
+{
+    struct kick_target *caller = vcpu->index == 0 ? vcpu->vm->caller : NULL;
+    kick_eat();
+    if (caller)
+        atomic_store(&caller->attention, true);
+}
+
+/* One entry into the guest and what comes of it. False: the vCPU must stop. */
 static bool run_once(struct vcpu *vcpu)
 {
     const struct vm_runner *runner = vcpu->vm->runner;
@@ -22,7 +31,7 @@ static bool run_once(struct vcpu *vcpu)
     if (errno != EINTR && errno != EAGAIN)
         return runner->error(vcpu, errno);
     if (errno == EINTR)
-        kick_eat();
+        take_kick(vcpu);
     vcpu->incomplete = false;
     return true;
 }
