@@ -53,7 +53,8 @@ pkg = $(shell pkg-config $(1) $(2) 2>/dev/null)
 # What is built: one list a program, by folder. Rules for what is on a list name their targets (static patterns): make
 # would take objects that only a chain of plain patterns leads to for intermediate, and not miss them when they are gone.
 EPT_SRC    := $(wildcard ept/*.c)
-VMM_SRC    := $(filter-out vmm/snapshot/%,$(wildcard vmm/*.c vmm/*/*.c)) $(wildcard vmm/*/*.S)
+VMM_SRC    := $(wildcard vmm/*.c vmm/control/*.c)
+CLEAVE_SRC := $(filter-out vmm/snapshot/% vmm/control/%,$(wildcard vmm/*/*.c))
 SNAPSHOT_SRC := $(wildcard vmm/snapshot/*.c)
 CLIENT_SRC := $(wildcard tools/client/*.c)
 TOOLS      := $(notdir $(patsubst %/,%,$(filter-out tools/client/,$(wildcard tools/*/))))
@@ -66,6 +67,7 @@ objects = $(patsubst %,$(OBJ)/%.o,$(basename $(1)))
 
 EPT_LIB := $(BUILD)/libept.a
 SNAPSHOT_LIB := $(BUILD)/libsnapshot.a
+CLEAVE_LIB := $(BUILD)/libcleave.a
 VMM     := $(BUILD)/vmm
 TOOL_BIN := $(TOOLS:%=$(BUILD)/tools/%)
 GUEST_BIN := $(GUESTS:%=$(BUILD)/guest/%.bin) $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest.bin
@@ -74,7 +76,7 @@ GUEST_BIN := $(GUESTS:%=$(BUILD)/guest/%.bin) $(GUESTS:%=$(BUILD)/guest/%.elf) $
 .PHONY: kvm-programs bench-programs fuzz-programs fuzz-targets coverage-programs coverage-atomic coverage-single hw-programs
 .DELETE_ON_ERROR:
 
-all: $(EPT_LIB) $(SNAPSHOT_LIB) $(VMM) $(TOOL_BIN) $(GUEST_BIN)
+all: $(EPT_LIB) $(SNAPSHOT_LIB) $(CLEAVE_LIB) $(VMM) $(TOOL_BIN) $(GUEST_BIN)
 
 # Every rule that needs a Debian package depends on this stamp, so that a fresh machine gets them first.
 PACKAGES := build/.packages
@@ -109,7 +111,14 @@ $(SNAPSHOT_LIB): $(call objects,$(SNAPSHOT_SRC))
 	$(call show,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(VMM): $(call objects,$(VMM_SRC)) $(SNAPSHOT_LIB) $(EPT_LIB)
+# Guests as a library: the rooms from the family down. What uses it links the two below it, too.
+CLEAVE_LIBS = $(CLEAVE_LIB) $(SNAPSHOT_LIB) $(EPT_LIB)
+$(CLEAVE_LIB): $(call objects,$(CLEAVE_SRC))
+	@mkdir -p $(@D)
+	$(call show,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(VMM): $(call objects,$(VMM_SRC)) $(CLEAVE_LIBS)
 	$(call show,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(call pkg,--libs,libuv jansson) $(SNAPSHOT_LIBS)
 
@@ -152,7 +161,7 @@ $(BUILD)/guest.bin: $(BUILD)/guest/hello.bin
 # Tests: each file under unit/, model/ and kvm/ is one Check program. Unit and model tests see the parts' own
 # functions; kvm tests see the built programs through the control protocol only.
 SUPPORT_OBJ  := $(call objects,$(wildcard tests/support/*.c))
-VMM_PARTS    := $(filter-out $(OBJ)/vmm/main.o,$(call objects,$(VMM_SRC)))
+VMM_PARTS    := $(filter-out $(OBJ)/vmm/main.o,$(call objects,$(VMM_SRC) $(CLEAVE_SRC)))
 PTSTAT_PURE  := $(call objects,$(addprefix tools/ptstat/,samples.c bytes.c plot_script.c))
 PTDUMP_PARTS := $(call objects,$(addprefix tools/ptdump/,decode.c image.c print.c summary.c))
 UNIT_BIN     := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c))
@@ -170,7 +179,7 @@ $(MODEL_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJ) $(VMM_PARTS) $(S
 	@mkdir -p $(@D)
 	$(call show,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
-$(KVM_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJ) $(SNAPSHOT_LIB) $(EPT_LIB) $(call objects,$(CLIENT_SRC))
+$(KVM_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJ) $(CLEAVE_LIBS) $(call objects,$(CLIENT_SRC))
 	@mkdir -p $(@D)
 	$(call show,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)

@@ -78,12 +78,14 @@ enum cleave_event_kind {
     CLEAVE_EVENT_STARTED, /* the guest entered for the first time; timestamp is the entry itself */
     CLEAVE_EVENT_PAUSED,
     CLEAVE_EVENT_RESUMED,
-    CLEAVE_EVENT_FORKED,            /* guest = the parent; children, child_count */
-    CLEAVE_EVENT_MARK,              /* mark */
-    CLEAVE_EVENT_EXITED,            /* end, exit_code */
-    CLEAVE_EVENT_CRASHED,           /* reason */
-    CLEAVE_EVENT_OVERLAY_LIMIT,     /* overlay_bytes: the guest has been paused */
-    CLEAVE_EVENT_RESET,             /* the guest has returned to its last checkpoint, or to the fork that made it */
+    CLEAVE_EVENT_FORKED,        /* guest = the parent; children, child_count */
+    CLEAVE_EVENT_MARK,          /* mark */
+    CLEAVE_EVENT_READY,         /* mark: what the guest wrote to its ready port, last where several times; not where a
+                                   run ends there */
+    CLEAVE_EVENT_EXITED,        /* end, exit_code */
+    CLEAVE_EVENT_CRASHED,       /* reason */
+    CLEAVE_EVENT_OVERLAY_LIMIT, /* overlay_bytes: the guest has been paused */
+    CLEAVE_EVENT_RESET,         /* the guest has returned to its last checkpoint, or to the fork that made it */
     CLEAVE_EVENT_SNAPSHOT_PROGRESS, /* path, bytes_done, bytes_total */
     CLEAVE_EVENT_SNAPSHOT_DONE,     /* path, and reason where it failed */
 };
@@ -129,7 +131,9 @@ struct cleave_config {
     uint64_t limit_overlay; /* bytes a guest may have written since it was last forked, see cleave_family_look(); 0: no
                                limit */
     int console;            /* descriptor that the guests' console bytes go to, the caller's; 0: nowhere */
-    bool ready_vms;         /* make VMs ahead, in the background: forks and restores then take a tenth of the time */
+    const struct cleave_region *regions; /* `region_count` of them, which do not overlap; copied */
+    unsigned region_count;               /* at most CLEAVE_REGIONS_MAX */
+    bool ready_vms; /* make VMs ahead, in the background: forks and restores then take a tenth of the time */
 };
 
 #define CLEAVE_MEMORY_MIN (UINT64_C(4) << 20)
@@ -287,9 +291,6 @@ int cleave_guest_run(struct cleave_family *family, uint64_t guest, unsigned unti
 /* Makes the cleave_guest_run() under way, or else the next one, return with INTERRUPT. Any thread, and signal handlers.
  */
 void cleave_family_interrupt(struct cleave_family *family);
-
-/* What became of it: *stop. Called once for each run that was begun. */
-typedef void cleave_stop_fn(void *context, const struct cleave_stop *stop);
 
 /*
  * Lets a guest run, on threads of the library's own, until it stops; then it is paused (or has ended) and done()

@@ -5,6 +5,7 @@
 #ifndef CLEAVE_GUEST_H
 #define CLEAVE_GUEST_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -46,8 +47,25 @@ struct cleave_guest_info {
     enum cleave_reset_target reset_to;
 };
 
+/* The signal that takes threads out of guests. It is never delivered to a handler, and is the library's alone. */
+#define CLEAVE_KICK_SIGNAL (SIGRTMIN + 7)
+
 /* Children that one fork makes at most. */
 #define CLEAVE_FORK_MAX 1024
+
+/*
+ * Memory of the embedder's that every guest of a family sees at `gpa`: a coverage map, an input. It is outside RAM,
+ * dirty log, views, resets and snapshots, and shared by all guests. Launched guests find it mapped there, as RAM is
+ * (one that is restored has the page tables of its snapshot). What a guest writes to a read-only one is lost.
+ */
+struct cleave_region {
+    uint64_t gpa;   /* a multiple of 4 KiB, no less than a guest's RAM */
+    uint64_t bytes; /* a multiple of 4 KiB; all of it below 512 GiB */
+    void *memory;   /* page-aligned; it must outlive the family */
+    bool read_only;
+};
+
+#define CLEAVE_REGIONS_MAX 8
 
 /* A value that the guest wrote to its mark port. */
 struct cleave_mark {
@@ -109,6 +127,9 @@ struct cleave_stop {
     uint32_t value;            /* EXIT, MARK, READY */
     struct cleave_crash crash; /* CRASH */
 };
+
+/* What became of a run. Called once for each that was begun. */
+typedef void cleave_stop_fn(void *context, const struct cleave_stop *stop);
 
 /* One level of a walk, from the top. */
 struct cleave_translation_step {

@@ -32,6 +32,7 @@
 #define PORT_EXIT    0xf4  /* out 32: this guest ends with this exit code */
 #define PORT_FORK    0xf5  /* out 32: make N children now; in 32: own index 1..N in a child, 0 in the parent */
 #define PORT_MARK    0xf6  /* out 32: a timestamped event for control clients */
+#define PORT_READY   0xf7  /* out 32: this guest is ready: who runs it until then gets it back; else an event */
 
 #define FORK_REFUSED 0xffffffff /* what PORT_FORK reads after a fork that was refused */
 

@@ -8,14 +8,19 @@
 
 #include "vmm/base/failure.h"
 
+#include <cleave/guest.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Guest RAM: GPA g is at base[g]; size in bytes. Fresh RAM is zero. */
+/* Guest RAM: GPA g is at base[g]; size in bytes. Fresh RAM is zero. Beside it the guest has regions, which are not
+ * touched. */
 struct boot_ram {
     uint8_t *base;
     uint64_t size;
+    const struct cleave_region *regions;
+    unsigned region_count;
 };
 
 struct boot_config {

@@ -242,6 +242,7 @@ static const char *event_kind_name(enum cleave_event_kind kind)
         [CLEAVE_EVENT_RESUMED] = "RESUMED",
         [CLEAVE_EVENT_FORKED] = "FORKED",
         [CLEAVE_EVENT_MARK] = "MARK",
+        [CLEAVE_EVENT_READY] = "READY",
         [CLEAVE_EVENT_EXITED] = "EXITED",
         [CLEAVE_EVENT_CRASHED] = "CRASHED",
         [CLEAVE_EVENT_OVERLAY_LIMIT] = "OVERLAY_LIMIT",
@@ -271,6 +272,7 @@ static json_t *event_data_json(const struct cleave_event *event)
     case CLEAVE_EVENT_FORKED:
         return json_pack("{s:I, s:o}", "guest", guest, "children", children_json(event));
     case CLEAVE_EVENT_MARK:
+    case CLEAVE_EVENT_READY:
         return json_pack("{s:I, s:I}", "guest", guest, "value", (json_int_t)event->mark);
     case CLEAVE_EVENT_EXITED:
         return json_pack("{s:I, s:o, s:o}", "guest", guest, "reason", end_json(event->end), "exit_code",

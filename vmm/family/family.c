@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define REGIONS_END (UINT64_C(1) << 39) /* what one top-level entry of a page table covers */
+
 static size_t read_map_limit(void)
 {
     size_t limit = 65530; /* the kernel's default */
@@ -33,6 +35,45 @@ static void release_window(void *windows, uint64_t window)
     windows_release(windows, window);
 }
 
+static bool overlap(const struct cleave_region *a, const struct cleave_region *b)
+{
+    return a->gpa < b->gpa + b->bytes && b->gpa < a->gpa + a->bytes;
+}
+
+/* Once the size of RAM is known. */
+static int check_regions(const struct cleave_family *family, struct cleave_failure *failure)
+{
+    for (unsigned i = 0; i < family->config.region_count; i++) {
+        const struct cleave_region *r = &family->regions[i];
+        unsigned long long gpa = r->gpa;
+        if (!r->bytes || (r->gpa | r->bytes | (uintptr_t)r->memory) % PAGE_BYTES || !r->memory)
+            return fail(failure, CLEAVE_INVALID_ARGUMENT, "region at %#llx: it is not of whole pages of 4 KiB", gpa);
+        if (r->gpa < family->config.memory || r->bytes > REGIONS_END || r->gpa > REGIONS_END - r->bytes)
+            return fail(failure, CLEAVE_INVALID_ARGUMENT,
+                        "region at %#llx: want it between the end of RAM, %#llx, and %#llx", gpa,
+                        (unsigned long long)family->config.memory, (unsigned long long)REGIONS_END);
+        for (unsigned k = 0; k < i; k++)
+            if (overlap(r, &family->regions[k]))
+                return fail(failure, CLEAVE_INVALID_ARGUMENT, "region at %#llx: it overlaps another", gpa);
+    }
+    return 0;
+}
+
+static int check_config(const struct cleave_config *config, struct cleave_failure *failure)
+{
+    if (config->region_count > CLEAVE_REGIONS_MAX)
+        return fail(failure, CLEAVE_INVALID_ARGUMENT, "%u regions: want at most %d", config->region_count,
+                    CLEAVE_REGIONS_MAX);
+    if (config->snapshot)
+        return 0;
+    if (config->memory < CLEAVE_MEMORY_MIN || config->memory > CLEAVE_MEMORY_MAX || config->memory % PAGE_BYTES)
+        return fail(failure, CLEAVE_INVALID_ARGUMENT,
+                    "%" PRIu64 " bytes of memory: want 4 MiB to 64 GiB, in multiples of 4 KiB", config->memory);
+    if (config->cpus < 1 || config->cpus > CLEAVE_CPUS_MAX)
+        return fail(failure, CLEAVE_INVALID_ARGUMENT, "%u vCPUs: want 1 to %d", config->cpus, CLEAVE_CPUS_MAX);
+    return 0;
+}
+
 static int make_parts(struct cleave_family *family, const struct cleave_config *config, struct cleave_failure *failure)
 {
     family->bell = bell_new();
@@ -42,6 +83,8 @@ static int make_parts(struct cleave_family *family, const struct cleave_config *
     if (kvm_open(&family->kvm, failure) < 0 ||
         (config->snapshot && family_open_snapshot(family, config->snapshot, failure) < 0))
         return -1;
+    if (check_regions(family, failure) < 0)
+        return -1;
     family->terminal = terminal_new(config->console > 0 ? config->console : -1);
     family->reaper = background_new("reaper");
     if (!family->terminal || !family->reaper)
@@ -49,21 +92,16 @@ static int make_parts(struct cleave_family *family, const struct cleave_config *
     if (store_init(&family->store, family->config.memory, family->reaper, failure) < 0)
         return -1;
     family->windows = (struct vm_windows){take_window, release_window, family->store.windows};
-    family->vms = (struct vm_config){&family->kvm, &family->windows, family->config.memory, family->config.cpus};
+    family->vms = (struct vm_config){
+        .kvm = &family->kvm,
+        .windows = &family->windows,
+        .memory = family->config.memory,
+        .cpus = family->config.cpus,
+        .regions = family->regions,
+        .region_count = family->config.region_count,
+    };
     family->pool = pool_new(&family->vms);
     return family->pool ? 0 : fail(failure, CLEAVE_NO_MEMORY, "out of memory or threads for the VMM");
-}
-
-static int check_config(const struct cleave_config *config, struct cleave_failure *failure)
-{
-    if (config->snapshot)
-        return 0;
-    if (config->memory < CLEAVE_MEMORY_MIN || config->memory > CLEAVE_MEMORY_MAX || config->memory % PAGE_BYTES)
-        return fail(failure, CLEAVE_INVALID_ARGUMENT,
-                    "%" PRIu64 " bytes of memory: want 4 MiB to 64 GiB, in multiples of 4 KiB", config->memory);
-    if (config->cpus < 1 || config->cpus > CLEAVE_CPUS_MAX)
-        return fail(failure, CLEAVE_INVALID_ARGUMENT, "%u vCPUs: want 1 to %d", config->cpus, CLEAVE_CPUS_MAX);
-    return 0;
 }
 
 struct cleave_family *cleave_family_new(const struct cleave_config *config, struct cleave_failure *failure)
@@ -76,9 +114,10 @@ struct cleave_family *cleave_family_new(const struct cleave_config *config, stru
         return NULL;
     }
     family->config = *config;
+    for (unsigned i = 0; i < config->region_count; i++)
+        family->regions[i] = config->regions[i];
     family->kvm.fd = family->bell = -1;
     family->map_limit = read_map_limit();
-    vm_init_signal();
     if (make_parts(family, config, failure) == 0)
         return family;
     cleave_family_free(family);
@@ -103,6 +142,8 @@ void cleave_family_free(struct cleave_family *family)
     if (family->kvm.fd >= 0)
         kvm_close(&family->kvm);
     terminal_free(family->terminal);
+    if (family->timer_thread)
+        timer_delete(family->timer);
     if (family->bell >= 0) {
         mailbox_destroy(&family->mailbox);
         close(family->bell);

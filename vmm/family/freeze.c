@@ -74,6 +74,8 @@ static int move(struct freezing *f, struct cleave_failure *failure)
         fresh->vcpus[i].ended = old->vcpus[i].ended;
     }
     old->guest = NULL;
+    fresh->caller = old->caller;
+    old->caller = NULL;
     machine_take_vm(machine, fresh);
     machine->memory.window_shared = false;
     f->spare = old;

@@ -82,9 +82,7 @@ int cleave_guest_pause(struct cleave_family *family, uint64_t guest, struct clea
         return -1;
     if (machine->state == CLEAVE_PAUSED)
         return 0;
-    vm_stop(machine->vm);
-    machine->state = CLEAVE_PAUSED;
-    family_emit_plain(family, machine, CLEAVE_EVENT_PAUSED);
+    family_pause(family, machine, NULL);
     return 0;
 }
 
@@ -134,4 +132,29 @@ int cleave_guest_kill(struct cleave_family *family, uint64_t guest, struct cleav
         family_end(family, machine, CLEAVE_END_KILLED, 0, NULL);
     }
     return 0;
+}
+
+int cleave_guest_write(struct cleave_family *family, uint64_t guest, uint64_t gpa, size_t length, const void *buffer,
+                       struct cleave_failure *failure)
+{
+    struct machine *machine = family_find_live(family, guest, failure);
+    if (!machine)
+        return -1;
+    if (memory_write(&machine->memory, gpa, buffer, length, failure) == 0)
+        return 0;
+    return failure->kind == CLEAVE_INVALID_ARGUMENT ? -1 : family_blame_lost_file(machine, failure);
+}
+
+int cleave_guest_registers(struct cleave_family *family, uint64_t guest, struct cleave_registers *registers,
+                           unsigned *count, struct cleave_failure *failure)
+{
+    struct machine *machine = family_find_live(family, guest, failure);
+    if (!machine)
+        return -1;
+    vm_stop(machine->vm);
+    int result = machine_registers(machine, registers, failure);
+    *count = machine->vm->cpus;
+    if (machine->state == CLEAVE_RUNNING)
+        vm_start(machine->vm);
+    return result;
 }

@@ -13,6 +13,8 @@
 
 #include <cleave/cleave.h>
 
+#include <time.h>
+
 #define ENDED_KEPT 1024 /* ended guests that can still be queried; older ones are forgotten */
 
 struct cleave_family {
@@ -20,8 +22,9 @@ struct cleave_family {
     struct kvm kvm;
     struct background *reaper; /* frees VMs, unmaps windows, punches and prepares layers */
     struct store store;
-    struct vm_windows windows; /* of the store */
-    struct vm_config vms;      /* what VMs of this family are like */
+    struct vm_windows windows;                        /* of the store */
+    struct cleave_region regions[CLEAVE_REGIONS_MAX]; /* the configuration's */
+    struct vm_config vms;                             /* what VMs of this family are like */
     struct pool *pool;
     struct save *saves; /* snapshots being written */
     struct load *loads; /* snapshots being read whole, `loading` of them: guests to be */
@@ -44,6 +47,9 @@ struct cleave_family {
 
     int bell; /* base/bell.h: threads have something for cleave_family_dispatch() */
     struct mailbox mailbox;
+    atomic_bool interrupted; /* cleave_family_interrupt() was called, and nothing has come of it yet */
+    timer_t timer;           /* kicks this thread at a run's deadline: */
+    pid_t timer_thread;      /* or 0, and there is no timer */
 };
 
 /* ---- registry.c ---- */
@@ -82,6 +88,12 @@ void family_report_started(struct cleave_family *family, struct machine *machine
  * checkpoint: then it waits for a reset. `crash` where it has crashed. */
 void family_end(struct cleave_family *family, struct machine *machine, enum cleave_end end, uint32_t exit_code,
                 const struct cleave_crash *crash);
+
+/* Stops a guest that runs, and tells so, PAUSED and the end of its run: `stop`, or INTERRUPT where that is NULL. */
+void family_pause(struct cleave_family *family, struct machine *machine, const struct cleave_stop *stop);
+
+/* Tells who waits for the machine's run, if anybody does, that it is over. */
+void family_end_run(struct machine *machine, const struct cleave_stop *stop);
 
 /* Frees what an ended guest holds; its record stays. */
 void family_release(struct cleave_family *family, struct machine *machine);

@@ -10,7 +10,8 @@ static int load(struct cleave_family *family, struct machine *machine, const str
     struct memory *memory = &machine->memory;
     if (memory_make_own(memory, failure) < 0)
         return -1;
-    const struct boot_ram ram = {(uint8_t *)(uintptr_t)memory->window, memory->bytes};
+    const struct boot_ram ram = {(uint8_t *)(uintptr_t)memory->window, memory->bytes, family->regions,
+                                 family->config.region_count};
     const struct boot_config config = {launch->path, launch->args ? launch->args : "", family->config.cpus,
                                        launch->cpl};
     struct boot_entry entry;

@@ -51,6 +51,40 @@ void family_check_idle(struct cleave_family *family)
         family->on_idle(family->idle_context);
 }
 
+void family_end_run(struct machine *machine, const struct cleave_stop *stop)
+{
+    struct machine_run run = machine->run;
+    machine->run = (struct machine_run){0};
+    atomic_store(&machine->until, 0);
+    if (run.done)
+        run.done(run.context, stop);
+}
+
+void family_pause(struct cleave_family *family, struct machine *machine, const struct cleave_stop *stop)
+{
+    static const struct cleave_stop interrupt = {.reason = CLEAVE_STOP_INTERRUPT};
+    vm_stop(machine->vm);
+    machine->state = CLEAVE_PAUSED;
+    family_emit_plain(family, machine, CLEAVE_EVENT_PAUSED);
+    family_end_run(machine, stop ? stop : &interrupt);
+}
+
+/* How a run ended by the guest's end. */
+static struct cleave_stop stop_of(const struct machine *machine, const struct cleave_crash *crash)
+{
+    struct cleave_stop stop = {.reason = CLEAVE_STOP_EXIT, .value = machine->exit_code};
+    if (crash) {
+        stop.reason = CLEAVE_STOP_CRASH;
+        stop.vcpu = crash->vcpu;
+        stop.crash = *crash;
+    } else if (machine->end == CLEAVE_END_KILLED) {
+        stop.reason = CLEAVE_STOP_KILLED;
+    } else if (machine->report.all_halted) {
+        stop.reason = CLEAVE_STOP_HALT;
+    }
+    return stop;
+}
+
 void family_end(struct cleave_family *family, struct machine *machine, enum cleave_end end, uint32_t exit_code,
                 const struct cleave_crash *crash)
 {
@@ -72,7 +106,9 @@ void family_end(struct cleave_family *family, struct machine *machine, enum clea
         .reason = crash ? crash->reason : NULL,
         .crash = crash,
     };
+    const struct cleave_stop stop = stop_of(machine, crash);
     family_emit(family, &event);
+    family_end_run(machine, &stop);
     family_forget_oldest(family);
     family_check_idle(family);
 }

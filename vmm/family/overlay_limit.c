@@ -23,6 +23,7 @@ static void look_at(struct cleave_family *family, struct machine *machine)
     const struct cleave_event event = {
         .kind = CLEAVE_EVENT_OVERLAY_LIMIT, .guest = machine->id, .timestamp_ns = clock_ns(), .overlay_bytes = bytes};
     family_emit(family, &event);
+    family_end_run(machine, &(struct cleave_stop){.reason = CLEAVE_STOP_INTERRUPT});
 }
 
 /* A guest whose window is its own layer has no overlay: nobody shares what it writes. */

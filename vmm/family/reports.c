@@ -1,6 +1,7 @@
 /* What guests report from their vCPU threads (machine/report.h), taken up: ends, forks by port, marks. */
 #include "vmm/family/internal.h"
 
+#include "vmm/base/clock.h"
 #include "vmm/base/log.h"
 
 #include <cleave/guest_abi.h>
@@ -36,6 +37,16 @@ static void fork_for(struct cleave_family *family, struct machine *machine, unsi
         vm_start(machine->vm);
 }
 
+static void pass_ready(struct cleave_family *family, struct machine *machine)
+{
+    uint32_t value;
+    if (!report_take_ready(machine, &value))
+        return;
+    const struct cleave_event event = {
+        .kind = CLEAVE_EVENT_READY, .guest = machine->id, .timestamp_ns = clock_ns(), .mark = value};
+    family_emit(family, &event);
+}
+
 /* A guest whose memory is gone crashes for that reason, whatever KVM makes of it. */
 static void end(struct cleave_family *family, struct machine *machine, enum cleave_end end, uint32_t exit_code)
 {
@@ -51,6 +62,7 @@ static void take_report(struct cleave_family *family, struct machine *machine)
     pass_marks(family, machine);
     if (machine_has_ended(machine))
         return;
+    pass_ready(family, machine);
     pthread_mutex_lock(&machine->report.lock);
     enum cleave_end reported = machine->report.end;
     uint32_t exit_code = machine->report.exit_code;
@@ -64,6 +76,9 @@ static void take_report(struct cleave_family *family, struct machine *machine)
         if (count)
             fork_for(family, machine, i, count);
     }
+    struct cleave_stop stop = {0};
+    if (machine->vm && report_take_stop(machine, &stop))
+        family_pause(family, machine, &stop);
 }
 
 void family_take_reports(struct cleave_family *family)

@@ -150,5 +150,6 @@ int cleave_guest_reset(struct cleave_family *family, uint64_t guest, enum cleave
     }
     go_on(family, &r, then);
     report->total_ns = r.phase_start - start;
+    family_end_run(machine, &(struct cleave_stop){.reason = CLEAVE_STOP_INTERRUPT});
     return 0;
 }

@@ -264,6 +264,18 @@ int kvm_set_memory(int vm, uint64_t window, uint64_t size, bool log_dirty)
     return ioctl(vm, KVM_SET_USER_MEMORY_REGION, &slot);
 }
 
+int kvm_set_region(int vm, unsigned slot, uint64_t gpa, uint64_t bytes, void *memory, bool read_only)
+{
+    struct kvm_userspace_memory_region region = {
+        .slot = slot,
+        .flags = read_only ? KVM_MEM_READONLY : 0,
+        .guest_phys_addr = gpa,
+        .memory_size = bytes,
+        .userspace_addr = (uintptr_t)memory,
+    };
+    return ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region);
+}
+
 int kvm_get_dirty_log(int vm, uint64_t *bitmap)
 {
     struct kvm_dirty_log log = {.dirty_bitmap = bitmap};
@@ -308,6 +320,17 @@ void kvm_unmap_run(const struct kvm *kvm, struct kvm_run *run)
     munmap(run, kvm->run_size);
 }
 
+/* The kernel's set has a bit for each of its 64 signals. */
+int kvm_set_signal_mask(int vcpu, const sigset_t *blocked)
+{
+    union {
+        struct kvm_signal_mask head;
+        uint8_t room[sizeof(struct kvm_signal_mask) + sizeof(uint64_t)];
+    } mask = {.head.len = sizeof(uint64_t)};
+    memcpy(mask.head.sigset, blocked, sizeof(uint64_t));
+    return ioctl(vcpu, KVM_SET_SIGNAL_MASK, &mask);
+}
+
 int kvm_run_vcpu(int vcpu)
 {
     return ioctl(vcpu, KVM_RUN, 0);
@@ -331,6 +354,16 @@ int kvm_get_sregs(int vcpu, struct kvm_sregs *sregs)
 int kvm_set_sregs(int vcpu, const struct kvm_sregs *sregs)
 {
     return ioctl(vcpu, KVM_SET_SREGS, sregs);
+}
+
+int vcpu_get_registers(int vcpu, const struct kvm_run *run, struct kvm_regs *regs, struct kvm_sregs *sregs)
+{
+    if (run->kvm_dirty_regs) {
+        *regs = run->s.regs.regs;
+        *sregs = run->s.regs.sregs;
+        return 0;
+    }
+    return kvm_get_regs(vcpu, regs) < 0 ? -1 : kvm_get_sregs(vcpu, sregs);
 }
 
 /* Finds `name` among the vCPU's binary statistics and reads it; false where the kernel (before 5.14) has none. */

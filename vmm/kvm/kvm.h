@@ -9,6 +9,7 @@
 #include "vmm/base/failure.h"
 
 #include <linux/kvm.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -48,6 +49,9 @@ int kvm_create_vm(const struct kvm *kvm);
 /* Slot 0: guest-physical [0, size) at host-virtual `window`, which may still be unmapped; with the dirty log or not. */
 int kvm_set_memory(int vm, uint64_t window, uint64_t size, bool log_dirty);
 
+/* Slot `slot`, from 1 on: the `bytes` of host memory at `memory` are at guest-physical `gpa`; without a dirty log. */
+int kvm_set_region(int vm, unsigned slot, uint64_t gpa, uint64_t bytes, void *memory, bool read_only);
+
 /* Fills bitmap (one bit a page, rounded up to 64) with the pages written since the last call, and starts anew. */
 int kvm_get_dirty_log(int vm, uint64_t *bitmap);
 
@@ -59,6 +63,9 @@ int kvm_create_vcpu(const struct kvm *kvm, int vm, unsigned index);
 struct kvm_run *kvm_map_run(const struct kvm *kvm, int vcpu); /* NULL with errno */
 void kvm_unmap_run(const struct kvm *kvm, struct kvm_run *run);
 
+/* The signals that are blocked while the vCPU runs, in place of its thread's. */
+int kvm_set_signal_mask(int vcpu, const sigset_t *blocked);
+
 /* 0 for an exit to be handled, -1 with errno: EINTR (kicked, or immediate_exit), EFAULT and so on. */
 int kvm_run_vcpu(int vcpu);
 
@@ -66,6 +73,9 @@ int kvm_get_regs(int vcpu, struct kvm_regs *regs);
 int kvm_set_regs(int vcpu, const struct kvm_regs *regs);
 int kvm_get_sregs(int vcpu, struct kvm_sregs *sregs);
 int kvm_set_sregs(int vcpu, const struct kvm_sregs *sregs);
+
+/* Both of a stopped vCPU, be it that vcpu_state_return() has left them for the next KVM_RUN. */
+int vcpu_get_registers(int vcpu, const struct kvm_run *run, struct kvm_regs *regs, struct kvm_sregs *sregs);
 
 /*
  * A vCPU's statistics: a descriptor to be opened before the vCPU first runs, as every vCPU ioctl waits for a running

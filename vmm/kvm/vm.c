@@ -8,20 +8,23 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-#define KICK_SIGNAL SIGUSR1
 #define STACK_BYTES (512 << 10)
 
-static void on_kick(int signal)
+/* One entry into the guest and what comes of it. False: the vCPU must stop, or look whether it must. */
+static bool run_once(struct vcpu *vcpu)
 {
-    (void)signal; /* that KVM_RUN returns is all it is for */
-}
-
-void vm_init_signal(void)
-{
-    struct sigaction action = {.sa_handler = on_kick, .sa_flags = SA_RESTART};
-    sigaction(KICK_SIGNAL, &action, NULL);
+    const struct vm_runner *runner = vcpu->vm->runner;
+    if (kvm_run_vcpu(vcpu->fd) == 0)
+        return runner->exit(vcpu);
+    if (errno != EINTR && errno != EAGAIN)
+        return runner->error(vcpu, errno);
+    if (errno == EINTR)
+        kick_eat();
+    vcpu->incomplete = false;
+    return true;
 }
 
 /* Runs the guest until vm_stop() or until an exit says so. */
@@ -29,14 +32,7 @@ static void run_guest(struct vcpu *vcpu)
 {
     struct vm *vm = vcpu->vm;
     atomic_store_explicit(&vcpu->entered_ns, clock_ns(), memory_order_release);
-    bool go_on = true;
-    while (go_on && atomic_load_explicit(&vm->go, memory_order_acquire)) {
-        if (kvm_run_vcpu(vcpu->fd) == 0)
-            go_on = vm->runner->exit(vcpu);
-        else if (errno != EINTR && errno != EAGAIN)
-            go_on = vm->runner->error(vcpu, errno);
-        else
-            vcpu->incomplete = false;
+    while (atomic_load_explicit(&vm->go, memory_order_acquire) && run_once(vcpu)) {
     }
 }
 
@@ -58,10 +54,22 @@ static void complete_io(struct vcpu *vcpu)
     }
 }
 
+/* Where that fails the vCPU cannot be taken out of the guest; KVM refuses no set of this size. */
+static void set_mask(struct vcpu *vcpu, const sigset_t *mask)
+{
+    if (memcmp(&vcpu->mask, mask, sizeof vcpu->mask) == 0)
+        return;
+    if (kvm_set_signal_mask(vcpu->fd, mask) == 0)
+        vcpu->mask = *mask;
+}
+
 static void *vcpu_main(void *argument)
 {
     struct vcpu *vcpu = argument;
     struct vm *vm = vcpu->vm;
+    sigset_t mask;
+    sigfillset(&mask);
+    sigdelset(&mask, CLEAVE_KICK_SIGNAL);
     pthread_mutex_lock(&vm->lock);
     for (;;) {
         while (!vcpu->start && !vm->end)
@@ -70,6 +78,7 @@ static void *vcpu_main(void *argument)
             break;
         vcpu->start = false;
         pthread_mutex_unlock(&vm->lock);
+        set_mask(vcpu, &mask);
         run_guest(vcpu);
         complete_io(vcpu);
         pthread_mutex_lock(&vm->lock);
@@ -88,7 +97,6 @@ static int start_thread(struct vcpu *vcpu)
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     sigset_t blocked, old;
     sigfillset(&blocked);
-    sigdelset(&blocked, KICK_SIGNAL);
     pthread_sigmask(SIG_SETMASK, &blocked, &old);
     int error = pthread_create(&vcpu->thread, &attributes, vcpu_main, vcpu);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -143,6 +151,12 @@ static int set_up(struct vm *vm, const struct vm_config *config, bool log_dirty,
         return fail_errno(failure, errno, "KVM_CREATE_VM");
     if (kvm_set_memory(vm->fd, vm->window, vm->memory, log_dirty) < 0)
         return fail_errno(failure, errno, "KVM_SET_USER_MEMORY_REGION of %llu bytes", (unsigned long long)vm->memory);
+    for (unsigned i = 0; i < config->region_count; i++) {
+        const struct cleave_region *r = &config->regions[i];
+        if (kvm_set_region(vm->fd, i + 1, r->gpa, r->bytes, r->memory, r->read_only) < 0)
+            return fail_errno(failure, errno, "KVM_SET_USER_MEMORY_REGION of the region at %#llx",
+                              (unsigned long long)r->gpa);
+    }
     while (vm->cpus < config->cpus)
         if (add_vcpu(vm, failure) < 0)
             return -1;
@@ -207,7 +221,7 @@ void vm_start(struct vm *vm)
     atomic_store_explicit(&vm->go, true, memory_order_release);
     for (unsigned i = 0; i < vm->cpus; i++) {
         struct vcpu *vcpu = &vm->vcpus[i];
-        if (vcpu->running || vcpu->halted || vcpu->ended || vcpu->waiting)
+        if (vcpu->running || vcpu->halted || vcpu->ended || vcpu->waiting || (i == 0 && vm->caller))
             continue;
         set_immediate_exit(vcpu, false);
         vcpu->start = vcpu->running = true;
@@ -217,21 +231,59 @@ void vm_start(struct vm *vm)
     pthread_mutex_unlock(&vm->lock);
 }
 
-void vm_stop(struct vm *vm)
+/* Under the lock. */
+static void kick_all(struct vm *vm)
 {
-    pthread_mutex_lock(&vm->lock);
     atomic_store_explicit(&vm->go, false, memory_order_release);
     for (unsigned i = 0; i < vm->cpus; i++) {
         struct vcpu *vcpu = &vm->vcpus[i];
         if (!vcpu->running)
             continue;
-        /* Both, since the thread may be on either side of entering the guest. */
-        set_immediate_exit(vcpu, true);
-        pthread_kill(vcpu->thread, KICK_SIGNAL);
+        set_immediate_exit(vcpu, true); /* no need of the signal then, if it is about to enter the guest */
+        pthread_kill(vcpu->thread, CLEAVE_KICK_SIGNAL);
     }
+}
+
+void vm_stop(struct vm *vm)
+{
+    pthread_mutex_lock(&vm->lock);
+    kick_all(vm);
     while (vm->running)
         pthread_cond_wait(&vm->stopped, &vm->lock);
     pthread_mutex_unlock(&vm->lock);
+}
+
+void vm_ask_stop(struct vm *vm)
+{
+    pthread_mutex_lock(&vm->lock);
+    kick_all(vm);
+    pthread_mutex_unlock(&vm->lock);
+    if (vm->caller && !kick_is_mine(vm->caller))
+        kick(vm->caller);
+}
+
+void vm_enter_caller(struct vm *vm, struct kick_target *target)
+{
+    vm->caller = target;
+}
+
+void vm_leave_caller(struct vm *vm)
+{
+    vm->caller = NULL;
+}
+
+void vm_run_caller(struct vm *vm)
+{
+    struct vcpu *vcpu = &vm->vcpus[0];
+    sigset_t mask = vm->caller->mask;
+    sigdelset(&mask, CLEAVE_KICK_SIGNAL);
+    set_mask(vcpu, &mask);
+    set_immediate_exit(vcpu, false);
+    atomic_store_explicit(&vcpu->entered_ns, clock_ns(), memory_order_release);
+    while (atomic_load_explicit(&vm->go, memory_order_acquire) && !atomic_load(&vm->caller->attention) &&
+           run_once(vcpu)) {
+    }
+    complete_io(vcpu);
 }
 
 static bool is_running(struct vcpu *vcpu)

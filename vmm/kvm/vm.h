@@ -11,8 +11,10 @@
 #define VMM_KVM_VM_H
 
 #include "vmm/base/background.h"
+#include "vmm/kvm/kick.h"
 #include "vmm/kvm/kvm.h"
 
+#include <cleave/guest.h>
 #include <cleave/guest_abi.h>
 
 #include <pthread.h>
@@ -34,6 +36,7 @@ struct vcpu {
     int stats; /* see kvm_open_stats() */
     struct kvm_run *run;
     pthread_t thread;
+    sigset_t mask; /* as KVM has it for KVM_RUN; whoever runs the vCPU sets it */
     /* Under vm->lock: */
     bool running; /* its thread is in the guest, or handles an exit */
     bool start;   /* asks the thread to run */
@@ -62,6 +65,8 @@ struct vm {
     struct vcpu vcpus[GUEST_MAX_CPUS];
     const struct vm_runner *runner; /* who runs a guest here, and */
     void *guest;                    /* which one; NULL in the pool */
+    struct kick_target
+        *caller; /* a thread that runs vCPU 0 itself is between vm_enter_caller() and vm_leave_caller() */
     pthread_mutex_t lock;
     pthread_cond_t started, stopped;
     atomic_bool go;   /* vCPUs may run */
@@ -74,6 +79,8 @@ struct vm_config {
     const struct vm_windows *windows; /* must outlive the VM */
     uint64_t memory;
     unsigned cpus;
+    const struct cleave_region *regions; /* must outlive the VM's making */
+    unsigned region_count;
 };
 
 /* Makes one, without a guest and stopped. NULL with *failure. May be called from any thread. */
@@ -85,14 +92,30 @@ void vm_free(struct vm *vm);
 /* The same by a job in the background. */
 void vm_free_later(struct background *background, struct vm *vm);
 
-/* Once per process, before any vm_new(): the signal that takes vCPUs out of the guest. */
-void vm_init_signal(void);
-
 /* Lets run every vCPU that is not halted, ended or waiting. */
 void vm_start(struct vm *vm);
 
 /* Takes every vCPU out of the guest, completes its I/O, and returns when all have stopped. */
 void vm_stop(struct vm *vm);
+
+/* Has every vCPU leave the guest soon, and waits for none. From vCPU threads too. */
+void vm_ask_stop(struct vm *vm);
+
+/*
+ * Between these the caller's thread, which is the owner's, runs vCPU 0, and vm_start() lets run the others only; the VM
+ * is stopped at both. vm_run_caller() enters the guest, if vm_start() was called and vCPU 0 is not halted, ended or
+ * waiting, and comes back when that has changed or the target was kicked.
+ */
+void vm_enter_caller(struct vm *vm, struct kick_target *target);
+void vm_run_caller(struct vm *vm);
+void vm_leave_caller(struct vm *vm);
+
+/* vCPU 0 could run: it is neither halted nor ended nor waiting. */
+static inline bool vm_caller_can_run(const struct vm *vm)
+{
+    const struct vcpu *vcpu = &vm->vcpus[0];
+    return !vcpu->halted && !vcpu->ended && !vcpu->waiting;
+}
 
 /* Waits until every vCPU that vm_start() let run at `since` or later has entered the guest (or stopped again); returns
  * the time of the last entry, or 0 where none runs. */

@@ -117,8 +117,9 @@ static bool port_out(struct vcpu *vcpu, unsigned port, uint32_t value)
     case PORT_FORK:
         return ask_for_fork(vcpu, value);
     case PORT_MARK:
-        report_mark(machine, value);
-        break;
+        return !report_mark(machine, vcpu->index, value);
+    case PORT_READY:
+        return !report_ready(machine, vcpu->index, value);
     default:
         log_unknown_port(machine, port);
     }

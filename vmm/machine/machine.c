@@ -4,6 +4,7 @@
 #include "vmm/base/clock.h"
 #include "vmm/base/failure.h"
 #include "vmm/machine/exits.h"
+#include "vmm/machine/registers.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -97,10 +98,23 @@ int machine_restore_vm(struct vm *vm, const struct machine_state *state, struct 
 
 void machine_take_devices(struct machine *machine, const struct machine_state *state)
 {
-    machine->uart = state->uart;
-    machine->report.halted = 0;
+    unsigned halted = 0;
     for (unsigned i = 0; i < state->cpus; i++)
-        machine->report.halted += state->vcpus[i].halted;
+        halted += state->vcpus[i].halted;
+    report_reset(machine, halted);
+    machine->uart = state->uart;
+}
+
+int machine_registers(struct machine *machine, struct cleave_registers *registers, struct cleave_failure *failure)
+{
+    for (unsigned i = 0; i < machine->vm->cpus; i++) {
+        struct kvm_regs regs;
+        struct kvm_sregs sregs;
+        if (vcpu_get_registers(machine->vm->vcpus[i].fd, machine->vm->vcpus[i].run, &regs, &sregs) < 0)
+            return fail_errno(failure, errno, "cannot read the registers of vCPU %u", i);
+        registers_fill(&registers[i], &regs, &sregs);
+    }
+    return 0;
 }
 
 static int return_vcpu(const struct machine *machine, unsigned i, struct cleave_failure *failure)
@@ -125,13 +139,7 @@ int machine_return(struct machine *machine, struct cleave_failure *failure)
         if (return_vcpu(machine, i, failure) < 0)
             return -1;
     machine->fork_result = machine->instant.fork_result;
-    struct machine_report *report = &machine->report;
-    pthread_mutex_lock(&report->lock);
-    report->end = CLEAVE_END_NONE;
-    for (unsigned i = 0; i < state->cpus; i++)
-        report->forks[i] = 0;
     machine_take_devices(machine, state);
-    pthread_mutex_unlock(&report->lock);
     return 0;
 }
 

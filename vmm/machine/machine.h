@@ -49,6 +49,12 @@ struct saved_as {
     unsigned chain; /* files: it and those it builds on */
 };
 
+/* A run that somebody waits for the end of. */
+struct machine_run {
+    cleave_stop_fn *done; /* NULL: there is none */
+    void *context;
+};
+
 struct machine {
     uint64_t id, parent, generation;
     bool has_parent;
@@ -71,6 +77,8 @@ struct machine {
     struct machine_counters counters;
     struct mailbox *mailbox; /* the owner's */
     struct machine_report report;
+    struct machine_run run;
+    atomic_uint until; /* CLEAVE_UNTIL_ bits of the run under way; written while every vCPU is stopped */
 };
 
 /* Makes a machine without VM and view, which reports to `mailbox`. NULL with *failure. */
@@ -100,6 +108,9 @@ void machine_take_devices(struct machine *machine, const struct machine_state *s
 /* Puts vCPUs, devices and reports of the stopped machine back to its instant; its memory has been. What vCPU threads
  * have reported belongs to the life that is undone, a fork asked for and not yet made included. -1 with *failure. */
 int machine_return(struct machine *machine, struct cleave_failure *failure);
+
+/* The registers of its stopped vCPUs, into registers[vCPUs]. -1 with *failure. */
+int machine_registers(struct machine *machine, struct cleave_registers *registers, struct cleave_failure *failure);
 
 /* The dirty log into view and page sets. Nothing is lost on failure. -1 with *failure. */
 int machine_harvest(struct machine *machine, struct cleave_failure *failure);

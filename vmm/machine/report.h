@@ -5,6 +5,8 @@
 #ifndef VMM_MACHINE_REPORT_H
 #define VMM_MACHINE_REPORT_H
 
+#include "vmm/kvm/kick.h"
+
 #include <cleave/guest.h>
 #include <cleave/guest_abi.h>
 
@@ -16,7 +18,8 @@ struct machine;
 struct mailbox {
     int bell; /* base/bell.h; rung when a machine is posted */
     pthread_mutex_t lock;
-    struct machine *first; /* under lock */
+    struct machine *first;     /* under lock */
+    struct kick_target runner; /* the owner, while it runs a vCPU itself and does not listen to the bell */
 };
 
 void mailbox_init(struct mailbox *mailbox, int bell);
@@ -37,19 +40,36 @@ struct machine_report {
     enum cleave_end end; /* the first end reported counts; nothing is written to it, and to the next two, after that */
     uint32_t exit_code;
     struct cleave_crash crash;
+    bool all_halted;                /* that was its end: every vCPU has halted */
     unsigned halted;                /* vCPUs */
     uint32_t forks[GUEST_MAX_CPUS]; /* by vCPU: children it has asked for and waits for; 0: does not wait */
+    bool stopped;                   /* a stop that the run was to end at; the first counts */
+    struct cleave_stop stop;        /* without its crash */
+    bool ready;                     /* the ready port was written to, and no run ended there; the last time counts */
+    uint32_t ready_value;
 };
 
-/* From vCPU threads: the guest has exited; it has crashed; this vCPU has halted; it asks for a fork; a new mark. */
+/* From vCPU threads: the guest has exited; it has crashed; this vCPU has halted; it asks for a fork. */
 void report_exit(struct machine *machine, uint32_t exit_code);
 void report_crash(struct machine *machine, const struct cleave_crash *crash);
 void report_halt(struct machine *machine);
 void report_fork(struct machine *machine, unsigned vcpu, uint32_t count);
-void report_mark(struct machine *machine, uint32_t value);
+
+/* The same: a new mark; the guest is ready. True where the run under way is to end here: the vCPU must stop. */
+bool report_mark(struct machine *machine, unsigned vcpu, uint32_t value);
+bool report_ready(struct machine *machine, unsigned vcpu, uint32_t value);
 
 /* A vCPU has reported the guest's end. With all vCPUs stopped that is the last word, be it taken up or not. */
 bool report_has_end(struct machine *machine);
+
+/* Forgets what belongs to a life that is undone, and starts with so many halted vCPUs. */
+void report_reset(struct machine *machine, unsigned halted);
+
+/* The stop that was reported, once; false: none. */
+bool report_take_stop(struct machine *machine, struct cleave_stop *stop);
+
+/* The guest's readiness, once; false: none. */
+bool report_take_ready(struct machine *machine, uint32_t *value);
 
 /* How many children the vCPU has asked for, once; 0: none. */
 uint32_t report_take_fork(struct machine *machine, unsigned vcpu);
