@@ -89,6 +89,62 @@ START_TEST(uart_loops_back_bytes_and_modem_lines)
 }
 END_TEST
 
+START_TEST(uart_receives_bytes_in_order)
+{
+    struct uart uart = {0};
+    ck_assert(uart_receive(&uart, "ab", 2));
+    ck_assert(uart_receive(&uart, "c", 1));
+    ck_assert_int_eq(uart_read(&uart, 5), 0x61);
+    ck_assert_int_eq(uart_read(&uart, 0), 'a');
+    ck_assert(uart_receive(&uart, "d", 1));
+    ck_assert_uint_eq(uart_unread(&uart), 3);
+    for (uint8_t c = 'b'; c <= 'd'; c++) {
+        ck_assert_int_eq(uart_read(&uart, 5), 0x61);
+        ck_assert_int_eq(uart_read(&uart, 0), c);
+    }
+    ck_assert_int_eq(uart_read(&uart, 5), 0x60);
+    ck_assert_int_eq(uart_read(&uart, 0), 'd');
+}
+END_TEST
+
+START_TEST(uart_receives_all_or_nothing)
+{
+    struct uart uart = {0};
+    static char bytes[UART_INPUT_MAX];
+    memset(bytes, 'x', sizeof bytes);
+    ck_assert(uart_receive(&uart, bytes, sizeof bytes - 1));
+    ck_assert(!uart_receive(&uart, "yz", 2));
+    ck_assert(uart_receive(&uart, "y", 1));
+    ck_assert(!uart_receive(&uart, "z", 1));
+    ck_assert_int_eq(uart_read(&uart, 0), 'x');
+    ck_assert(uart_receive(&uart, "z", 1));
+    for (size_t i = 0; i < sizeof bytes - 2; i++)
+        ck_assert_msg(uart_read(&uart, 0) == 'x', "byte %zu", i);
+    ck_assert_int_eq(uart_read(&uart, 0), 'y');
+    ck_assert_int_eq(uart_read(&uart, 0), 'z');
+    ck_assert_uint_eq(uart_unread(&uart), 0);
+}
+END_TEST
+
+/* A driver looks for the UART and clears its FIFOs, after somebody has typed. */
+START_TEST(uart_keeps_input_while_a_driver_probes)
+{
+    struct uart uart = {0};
+    uint8_t byte;
+    ck_assert(uart_receive(&uart, "in", 2));
+    uart_write(&uart, 4, 0x1a, &byte);
+    ck_assert_int_eq(uart_read(&uart, 5), 0x60);
+    uart_write(&uart, 0, 0x5a, &byte);
+    ck_assert_int_eq(uart_read(&uart, 0), 0x5a);
+    ck_assert_int_eq(uart_read(&uart, 5), 0x60);
+    uart_write(&uart, 4, 0, &byte);
+    uart_write(&uart, 2, 0x07, &byte);
+    ck_assert_int_eq(uart_read(&uart, 5), 0x61);
+    ck_assert_int_eq(uart_read(&uart, 0), 'i');
+    ck_assert_int_eq(uart_read(&uart, 0), 'n');
+}
+END_TEST
+
 START_TEST(uart_scratch_register_keeps_every_value)
 {
     struct uart uart = {0};
@@ -274,6 +330,9 @@ int main(void)
     tcase_add_test(tests, uart_sends_what_is_written_and_is_always_ready);
     tcase_add_test(tests, uart_divisor_latch_hides_data_and_interrupt_registers);
     tcase_add_test(tests, uart_loops_back_bytes_and_modem_lines);
+    tcase_add_test(tests, uart_receives_bytes_in_order);
+    tcase_add_test(tests, uart_receives_all_or_nothing);
+    tcase_add_test(tests, uart_keeps_input_while_a_driver_probes);
     tcase_add_test(tests, uart_scratch_register_keeps_every_value);
     tcase_add_test(tests, root_bytes_pass_unchanged);
     tcase_add_test(tests, child_lines_are_led_by_their_number_and_never_torn);
