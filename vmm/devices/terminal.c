@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LEVEL        (256u << 10) /* with so many bytes buffered, vCPUs wait */
-#define ROOM         (512u << 10)
+#define LEVEL        (64u << 10) /* with so many bytes buffered, vCPUs wait */
+#define ROOM         (256u << 10)
 #define GIVE_UP_SECS 5
 
 struct terminal {

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define THREADS_MISSING "cannot start the VMM's own threads (see ulimit -u and -v)"
+
 static size_t read_map_limit(void)
 {
     size_t limit = 65530; /* the kernel's default */
@@ -43,15 +45,17 @@ static int make_parts(struct cleave_family *family, const struct cleave_config *
         (config->snapshot && family_open_snapshot(family, config->snapshot, failure) < 0))
         return -1;
     family->terminal = terminal_new(config->console > 0 ? config->console : -1);
+    if (!family->terminal)
+        return fail_errno(failure, errno, "cannot start a thread for the console (see ulimit -u and -v)");
     family->reaper = background_new("reaper");
-    if (!family->terminal || !family->reaper)
-        return fail(failure, CLEAVE_NO_MEMORY, "out of memory or threads for the VMM");
+    if (!family->reaper)
+        return fail_errno(failure, errno, THREADS_MISSING);
     if (store_init(&family->store, family->config.memory, family->reaper, failure) < 0)
         return -1;
     family->windows = (struct vm_windows){take_window, release_window, family->store.windows};
     family->vms = (struct vm_config){&family->kvm, &family->windows, family->config.memory, family->config.cpus};
     family->pool = pool_new(&family->vms);
-    return family->pool ? 0 : fail(failure, CLEAVE_NO_MEMORY, "out of memory or threads for the VMM");
+    return family->pool ? 0 : fail_errno(failure, errno, THREADS_MISSING);
 }
 
 static int check_config(const struct cleave_config *config, struct cleave_failure *failure)

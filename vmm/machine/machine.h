@@ -13,6 +13,7 @@
 #include "vmm/devices/marks.h"
 #include "vmm/devices/uart.h"
 #include "vmm/kvm/vm.h"
+#include "vmm/machine/complaints.h"
 #include "vmm/machine/report.h"
 #include "vmm/machine/state.h"
 #include "vmm/memory/memory.h"
@@ -71,6 +72,7 @@ struct machine {
     struct machine_counters counters;
     struct mailbox *mailbox; /* the owner's */
     struct machine_report report;
+    struct complaints complaints; /* under report.lock */
 };
 
 /* Makes a machine without VM and view, which reports to `mailbox`. NULL with *failure. */
