@@ -12,6 +12,8 @@
 
 #define KICK_SIGNAL SIGUSR1
 #define STACK_BYTES (512 << 10)
+#define AGAIN_MOST  100     /* times in a row that KVM_RUN may ask to be called again, */
+#define AGAIN_NS    1000000 /* and how long is waited in between */
 
 static void on_kick(int signal)
 {
@@ -24,19 +26,31 @@ void vm_init_signal(void)
     sigaction(KICK_SIGNAL, &action, NULL);
 }
 
+/* EAGAIN passes by, or stays for good: the kernel may want a thread of its own for a VM's first entry, and there is
+ * none. */
+static bool wait_to_try_again(unsigned *times)
+{
+    nanosleep(&(struct timespec){.tv_nsec = AGAIN_NS}, NULL);
+    return ++*times < AGAIN_MOST;
+}
+
 /* Runs the guest until vm_stop() or until an exit says so. */
 static void run_guest(struct vcpu *vcpu)
 {
     struct vm *vm = vcpu->vm;
     atomic_store_explicit(&vcpu->entered_ns, clock_ns(), memory_order_release);
     bool go_on = true;
+    unsigned again = 0;
     while (go_on && atomic_load_explicit(&vm->go, memory_order_acquire)) {
-        if (kvm_run_vcpu(vcpu->fd) == 0)
+        const int error = kvm_run_vcpu(vcpu->fd) == 0 ? 0 : errno;
+        if (!error)
             go_on = vm->runner->exit(vcpu);
-        else if (errno != EINTR && errno != EAGAIN)
-            go_on = vm->runner->error(vcpu, errno);
-        else
+        else if (error == EINTR || (error == EAGAIN && wait_to_try_again(&again)))
             vcpu->incomplete = false;
+        else
+            go_on = vm->runner->error(vcpu, error);
+        if (error != EAGAIN)
+            again = 0;
     }
 }
 

@@ -238,7 +238,7 @@ static bool handle_error(struct vcpu *vcpu, int error)
     if (error == EFAULT)
         return crash(vcpu, "KVM_RUN: guest memory could not be reached (EFAULT): the host is out of memory, "
                            "or the guest touched what is not RAM");
-    return crash(vcpu, "KVM_RUN: %s", strerrordesc_np(error));
+    return crash(vcpu, "KVM_RUN: %s%s", strerrordesc_np(error), error == EAGAIN ? " (see ulimit -u)" : "");
 }
 
 const struct vm_runner machine_runner = {.exit = handle_exit, .error = handle_error};
