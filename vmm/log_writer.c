@@ -49,10 +49,10 @@ static void on_drained(void *context)
     pthread_mutex_unlock(&lock);
 }
 
-static void take(enum log_level level, const char *message)
+static void take(enum cleave_log_level level, const char *message)
 {
     (void)level;
-    char line[LOG_MESSAGE_MAX + 16];
+    char line[CLEAVE_LOG_MESSAGE_MAX + 16];
     const size_t length = format_line(line, sizeof line, message);
     pthread_mutex_lock(&lock);
     const bool direct = !outlet && !stuck;
@@ -63,9 +63,9 @@ static void take(enum log_level level, const char *message)
         return; /* nowhere left to complain */
 }
 
-void log_writer_init(enum log_level level)
+void log_writer_init(enum cleave_log_level level)
 {
-    log_set_sink(take, level);
+    cleave_set_log(take, level);
 }
 
 int log_writer_start(void)

@@ -9,7 +9,7 @@
 #include "vmm/base/log.h"
 
 /* Sets the log's sink; messages are written directly. */
-void log_writer_init(enum log_level level);
+void log_writer_init(enum cleave_log_level level);
 
 /* From now on nobody who logs waits. -1 with errno: there is no memory for it, or no thread. */
 int log_writer_start(void);

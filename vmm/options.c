@@ -110,12 +110,12 @@ static void parse_console(struct options *options, const char *text)
     }
 }
 
-static enum log_level parse_level(const char *text)
+static enum cleave_log_level parse_level(const char *text)
 {
     static const char *const names[] = {"error", "warning", "info", "debug"};
     for (int i = 0; i < 4; i++)
         if (strcmp(text, names[i]) == 0)
-            return (enum log_level)i;
+            return (enum cleave_log_level)i;
     refuse("--log %s: want error, warning, info or debug", text);
 }
 
@@ -277,7 +277,7 @@ void options_parse(struct options *options, int argc, char **argv)
         .memory = UINT64_C(64) << 20,
         .cpus = 1,
         .console = CONSOLE_STDIO,
-        .log = LOG_WARNING,
+        .log = CLEAVE_LOG_WARNING,
     };
     struct command_line line = {.options = options};
     parse(&parser, argc, argv, &line);

@@ -43,7 +43,7 @@ END_TEST
 START_TEST(messages_before_and_after_are_written_directly_and_only_up_to_the_level)
 {
     take_errors();
-    log_writer_init(LOG_WARNING);
+    log_writer_init(CLEAVE_LOG_WARNING);
     log_warning("before");
     log_info("left out");
     ck_assert_int_eq(log_writer_start(), 0);
@@ -68,7 +68,7 @@ static unsigned said, dropped, notes;
 static void *read_log(void *argument)
 {
     FILE *log = fdopen(ends[0], "r");
-    char line[LOG_MESSAGE_MAX];
+    char line[CLEAVE_LOG_MESSAGE_MAX];
     unsigned number, last = 0, count;
     while (fgets(line, sizeof line, log)) {
         if (sscanf(line, "vmm: message %u", &number) == 1) {
@@ -89,7 +89,7 @@ START_TEST(what_nobody_reads_stops_nobody_and_is_counted)
 {
     pthread_t reader;
     take_errors();
-    log_writer_init(LOG_WARNING);
+    log_writer_init(CLEAVE_LOG_WARNING);
     ck_assert_int_eq(log_writer_start(), 0);
     for (unsigned i = 1; i <= MESSAGES; i++)
         log_warning("message %u, and so many words that all of them do not fit into what is kept of them", i);
@@ -107,7 +107,7 @@ END_TEST
 START_TEST(end_waits_a_second_for_one_who_does_not_read_and_not_for_ever)
 {
     take_errors();
-    log_writer_init(LOG_WARNING);
+    log_writer_init(CLEAVE_LOG_WARNING);
     ck_assert_int_eq(log_writer_start(), 0);
     for (unsigned i = 1; i <= MESSAGES; i++)
         log_warning("message %u", i);
@@ -120,15 +120,15 @@ END_TEST
 
 START_TEST(long_message_is_cut_and_ends_its_line)
 {
-    static char text[2 * LOG_MESSAGE_MAX];
+    static char text[2 * CLEAVE_LOG_MESSAGE_MAX];
     memset(text, 'x', sizeof text - 1);
     take_errors();
-    log_writer_init(LOG_WARNING);
+    log_writer_init(CLEAVE_LOG_WARNING);
     log_warning("%s", text);
     give_errors_back();
     const ssize_t length = read(ends[0], text, sizeof text);
-    ck_assert_int_ge(length, LOG_MESSAGE_MAX);
-    ck_assert_int_lt(length, LOG_MESSAGE_MAX + 16);
+    ck_assert_int_ge(length, CLEAVE_LOG_MESSAGE_MAX);
+    ck_assert_int_lt(length, CLEAVE_LOG_MESSAGE_MAX + 16);
     ck_assert_int_eq(text[length - 1], '\n');
 }
 END_TEST

@@ -5,20 +5,20 @@
 #include <stddef.h>
 #include <stdio.h>
 
-static log_sink *sink;
-static enum log_level threshold;
+static cleave_log_fn *sink;
+static enum cleave_log_level threshold;
 
-void log_set_sink(log_sink *new_sink, enum log_level level)
+void cleave_set_log(cleave_log_fn *fn, enum cleave_log_level most)
 {
-    sink = new_sink;
-    threshold = level;
+    sink = fn;
+    threshold = most;
 }
 
-void log_message(enum log_level level, const char *format, ...)
+void log_message(enum cleave_log_level level, const char *format, ...)
 {
     if (!sink || level > threshold)
         return;
-    char message[LOG_MESSAGE_MAX];
+    char message[CLEAVE_LOG_MESSAGE_MAX];
     va_list args;
     va_start(args, format);
     const int length = vsnprintf(message, sizeof message, format, args);
