@@ -27,7 +27,7 @@ static void fork_for(struct cleave_family *family, struct machine *machine, unsi
     if (done)
         cleave_fork_report_free(&report);
     else
-        log_warning("guest %" PRIu64 ": its fork into %u was refused: %s", machine->id, count, failure.text);
+        complain_of_fork(machine, count, &failure);
     if (!machine->vm)
         return;
     vm_stop(machine->vm);

@@ -4,10 +4,13 @@
 #include <cleave/guest_abi.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #ifndef KVM_CAP_XSAVE2 /* Linux 5.17 */
@@ -206,15 +209,46 @@ static int read_capabilities(struct kvm *kvm, struct cleave_failure *failure)
     return 0;
 }
 
+/* Who may open it, where this process may not. */
+static void say_who_may(char *remedy, size_t room)
+{
+    struct stat status;
+    struct group entry, *group = NULL;
+    char names[1024];
+    if (stat("/dev/kvm", &status) < 0)
+        return;
+    const unsigned mode = status.st_mode & 0777;
+    if ((mode & 060) != 060 || status.st_gid == 0)
+        snprintf(remedy, room, "; its mode is %03o and its owner %u:%u, so only root can let others in (chgrp, chmod g+rw)",
+                 mode, status.st_uid, status.st_gid);
+    else if (getgrgid_r(status.st_gid, &entry, names, sizeof names, &group) == 0 && group)
+        snprintf(remedy, room, "; join the group %.32s, which may open it", group->gr_name);
+    else
+        snprintf(remedy, room, "; join the group with the number %u, which may open it", status.st_gid);
+}
+
+/* What to do about the error of opening /dev/kvm. */
+static void find_remedy(int error, char *remedy, size_t room)
+{
+    remedy[0] = '\0';
+    if (error == ENOENT || error == ENODEV || error == ENXIO)
+        snprintf(remedy, room, "; load the kernel module kvm_intel or kvm_amd");
+    else if (error == EPERM)
+        snprintf(remedy, room, "; the container that this runs in forbids it");
+    else if (error == EMFILE)
+        snprintf(remedy, room, " (see ulimit -n)");
+    else if (error == EACCES)
+        say_who_may(remedy, room);
+}
+
 int kvm_open(struct kvm *kvm, struct cleave_failure *failure)
 {
     *kvm = (struct kvm){.fd = open("/dev/kvm", O_RDWR | O_CLOEXEC)};
     if (kvm->fd < 0) {
-        const char *remedy = errno == ENOENT   ? "; load the kernel module kvm_intel or kvm_amd"
-                             : errno == EACCES ? "; join the group that owns it"
-                                               : "";
-        char reason[128];
-        return fail(failure, CLEAVE_UNSUPPORTED, "cannot open /dev/kvm: %s%s", strerror_r(errno, reason, sizeof reason),
+        char reason[128], remedy[128];
+        const int error = errno;
+        find_remedy(error, remedy, sizeof remedy);
+        return fail(failure, CLEAVE_UNSUPPORTED, "cannot open /dev/kvm: %s%s", strerror_r(error, reason, sizeof reason),
                     remedy);
     }
     if (ioctl(kvm->fd, KVM_GET_API_VERSION, 0) < 0)

@@ -45,6 +45,7 @@ struct vcpu {
     bool halted;                 /* HLT for good */
     bool ended;                  /* has reported the guest's end */
     bool waiting;                /* has asked for a fork */
+    unsigned again;              /* times in a row that KVM has asked to be called again */
     bool incomplete;             /* the I/O of the last exit takes effect at the next entry */
     _Atomic uint64_t entered_ns; /* CLOCK_MONOTONIC of the first entry since vm_start(); by the vCPU thread */
 };

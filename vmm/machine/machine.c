@@ -79,6 +79,7 @@ int machine_save(struct machine *machine, struct machine_state *state, struct cl
     state->host_tsc = kvm_host_tsc();
     state->unix_ns = clock_real_ns();
     state->uart = machine->uart;
+    console_get_line(&machine->console, &state->line);
     return 0;
 }
 

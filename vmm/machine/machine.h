@@ -13,6 +13,7 @@
 #include "vmm/devices/marks.h"
 #include "vmm/devices/uart.h"
 #include "vmm/kvm/vm.h"
+#include "vmm/machine/complaints.h"
 #include "vmm/machine/report.h"
 #include "vmm/machine/state.h"
 #include "vmm/memory/memory.h"
@@ -78,6 +79,7 @@ struct machine {
     struct machine_report report;
     struct machine_run run;
     atomic_uint until; /* CLEAVE_UNTIL_ bits of the run under way; written while every vCPU is stopped */
+    struct complaints complaints; /* under report.lock */
 };
 
 /* Makes a machine without VM and view, which reports to `mailbox`. NULL with *failure. */
