@@ -2,7 +2,6 @@
 #include "vmm/family/internal.h"
 
 #include "vmm/base/clock.h"
-#include "vmm/base/log.h"
 
 #include <cleave/guest_abi.h>
 
