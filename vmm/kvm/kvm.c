@@ -204,6 +204,8 @@ static int read_capabilities(struct kvm *kvm, struct cleave_failure *failure)
         kvm->xsave_size = (size_t)xsave2;
     kvm->has_xcrs = ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_XCRS) > 0;
     kvm->has_debugregs = ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_DEBUGREGS) > 0;
+    int manual = ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2);
+    kvm->has_manual_log = manual > 0 && manual & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
     int sync = ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_SYNC_REGS);
     kvm->has_sync_regs = sync > 0 && ((unsigned)sync & SYNCED) == SYNCED;
     return 0;
@@ -219,8 +221,9 @@ static void say_who_may(char *remedy, size_t room)
         return;
     const unsigned mode = status.st_mode & 0777;
     if ((mode & 060) != 060 || status.st_gid == 0)
-        snprintf(remedy, room, "; its mode is %03o and its owner %u:%u, so only root can let others in (chgrp, chmod g+rw)",
-                 mode, status.st_uid, status.st_gid);
+        snprintf(remedy, room,
+                 "; its mode is %03o and its owner %u:%u, so only root can let others in (chgrp, chmod g+rw)", mode,
+                 status.st_uid, status.st_gid);
     else if (getgrgid_r(status.st_gid, &entry, names, sizeof names, &group) == 0 && group)
         snprintf(remedy, room, "; join the group %.32s, which may open it", group->gr_name);
     else
@@ -285,7 +288,16 @@ bool kvm_has_fsgsbase(const struct kvm *kvm)
 
 int kvm_create_vm(const struct kvm *kvm)
 {
-    return ioctl(kvm->fd, KVM_CREATE_VM, 0);
+    int vm = ioctl(kvm->fd, KVM_CREATE_VM, 0);
+    struct kvm_enable_cap manual = {.cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+                                    .args[0] = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE};
+    if (vm >= 0 && kvm->has_manual_log && ioctl(vm, KVM_ENABLE_CAP, &manual) < 0) {
+        int error = errno;
+        close(vm);
+        errno = error;
+        return -1;
+    }
+    return vm;
 }
 
 int kvm_set_memory(int vm, uint64_t window, uint64_t size, bool log_dirty)
@@ -314,6 +326,23 @@ int kvm_get_dirty_log(int vm, uint64_t *bitmap)
 {
     struct kvm_dirty_log log = {.dirty_bitmap = bitmap};
     return ioctl(vm, KVM_GET_DIRTY_LOG, &log);
+}
+
+int kvm_clear_dirty_log(const struct kvm *kvm, int vm, const uint64_t *bitmap, uint64_t pages)
+{
+    size_t first = 0, end = (pages + 63) / 64;
+    while (first < end && !bitmap[first])
+        first++;
+    while (end > first && !bitmap[end - 1])
+        end--;
+    if (!kvm->has_manual_log || first == end)
+        return 0;
+    struct kvm_clear_dirty_log log = {
+        .first_page = first * 64,
+        .num_pages = (uint32_t)((end * 64 < pages ? end * 64 : pages) - first * 64),
+        .dirty_bitmap = (void *)(uintptr_t)(bitmap + first),
+    };
+    return ioctl(vm, KVM_CLEAR_DIRTY_LOG, &log);
 }
 
 int kvm_get_clock(int vm, struct kvm_clock_data *clock)
