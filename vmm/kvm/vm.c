@@ -241,6 +241,7 @@ void vm_start(struct vm *vm)
 {
     pthread_mutex_lock(&vm->lock);
     atomic_store_explicit(&vm->go, true, memory_order_release);
+    vm->ran = true;
     for (unsigned i = 0; i < vm->cpus; i++) {
         struct vcpu *vcpu = &vm->vcpus[i];
         if (vcpu->running || vcpu->halted || vcpu->ended || vcpu->waiting || (i == 0 && vm->caller))

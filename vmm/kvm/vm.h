@@ -72,6 +72,7 @@ struct vm {
     pthread_mutex_t lock;
     pthread_cond_t started, stopped;
     atomic_bool go;   /* vCPUs may run */
+    bool ran;         /* a vCPU may have been in the guest since the owner last set this to false */
     bool end;         /* under lock: the threads leave */
     unsigned running; /* under lock: vCPUs whose `running` is set */
 };

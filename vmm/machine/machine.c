@@ -164,7 +164,10 @@ int machine_look(struct machine *machine, struct cleave_failure *failure)
 {
     if (machine->memory.window_shared)
         return 0; /* nothing is frozen, so nothing is in an overlay */
-    return machine_read_log(machine, failure) < 0 ? -1 : memory_harvest(&machine->memory, failure);
+    if (machine_read_log(machine, failure) < 0)
+        return -1;
+    memory_leave_out_unchanged(&machine->memory);
+    return memory_harvest(&machine->memory, failure);
 }
 
 int machine_harvest(struct machine *machine, struct cleave_failure *failure)

@@ -114,15 +114,6 @@ static int copy_back(struct returning *r)
     return 0;
 }
 
-/* What the guest writes from now on is logged, but for hot pages. */
-static void leave_out_hot(struct returning *r)
-{
-    uint64_t *log = r->memory->pages.log;
-    const uint64_t *hot = memory_hot_pages(r->memory);
-    for (size_t i = 0; hot && i < bitmap_words(r->pages); i++)
-        log[i] &= ~hot[i];
-}
-
 int memory_return(struct memory *memory, uint64_t *returned, struct cleave_failure *failure)
 {
     struct returning r = {memory, memory->bytes / PAGE_BYTES, returned, failure};
@@ -132,6 +123,6 @@ int memory_return(struct memory *memory, uint64_t *returned, struct cleave_failu
     if (!memory_return_hot(memory))
         return fail(failure, CLEAVE_IO_ERROR, "guest memory is gone");
     choose_drops(&r, memory->pages.drop);
-    leave_out_hot(&r);
+    memory_leave_out_hot(memory); /* what the guest writes from now on is logged, but for these */
     return drop_runs(&r, memory->pages.drop) < 0 || copy_back(&r) < 0 ? -1 : 0;
 }

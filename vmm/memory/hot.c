@@ -66,9 +66,11 @@ void memory_forget_hot(struct memory *memory)
     memory->hot = NULL;
 }
 
-const uint64_t *memory_hot_pages(const struct memory *memory)
+void memory_leave_out_hot(struct memory *memory)
 {
-    return memory->hot ? memory->hot->pages : NULL;
+    uint64_t *log = memory->pages.log;
+    for (size_t i = 0; memory->hot && i < bitmap_words(memory->bytes / PAGE_BYTES); i++)
+        log[i] &= ~memory->hot->pages[i];
 }
 
 uint64_t memory_hot_bytes(const struct memory *memory)
@@ -124,11 +126,24 @@ static bool look(const struct memory *memory, size_t i)
 {
     struct hot *hot = memory->hot;
     struct hot_page *page = &hot->list[i];
-    bool before = page->unchanged;
-    page->unchanged = is_unchanged(memory, page, copy_of(hot, i));
-    if (before && page->unchanged)
+    const bool before = page->unchanged, now = is_unchanged(memory, page, copy_of(hot, i));
+    page->unchanged = now;
+    if (before && now)
         remove_page(hot, i);
-    return page->unchanged;
+    return now;
+}
+
+void memory_leave_out_unchanged(struct memory *memory)
+{
+    struct hot *hot = memory->hot;
+    for (size_t i = 0; hot && i < hot->count; i++)
+        if (is_unchanged(memory, &hot->list[i], copy_of(hot, i)))
+            bitmap_clear(memory->pages.log, hot->list[i].page, hot->list[i].page + 1);
+}
+
+static bool is_written(const struct memory *memory, uint64_t page)
+{
+    return memory->pages.written[page / 64] >> page % 64 & 1;
 }
 
 bool memory_return_hot(struct memory *memory)
@@ -139,6 +154,8 @@ bool memory_return_hot(struct memory *memory)
     const unsigned turn = hot->turn++ % LOOK_EVERY;
     for (size_t i = hot->count; i-- > 0;) {
         const struct hot_page page = hot->list[i];
+        if (!is_written(memory, page.page))
+            continue;
         bitmap_clear(memory->pages.written, page.page, page.page + 1);
         if (i % LOOK_EVERY == turn && look(memory, i))
             continue;

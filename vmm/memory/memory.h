@@ -100,7 +100,7 @@ int memory_track_unsaved(struct memory *memory, struct cleave_failure *failure);
 /* ---- harvest.c, publish.c, coalesce.c, project.c: how it moves between overlay, layers and window ---- */
 
 /* Takes the dirty log, which pages.log holds, into the view as D bits and into `written`. Nothing is lost on failure.
- */
+ * Where the log has been cleared, memory_forget_hot() belongs to it. */
 int memory_harvest(struct memory *memory, struct cleave_failure *failure);
 
 /* Takes the D bits that harvesting has set from the view again. */
@@ -158,11 +158,16 @@ int memory_return(struct memory *memory, uint64_t *returned, struct cleave_failu
 /* Every page of the dirty log is logged again, or all is thrown away. */
 void memory_forget_hot(struct memory *memory);
 
-/* The set of hot pages, or NULL; bytes of their copies. */
-const uint64_t *memory_hot_pages(const struct memory *memory);
+/* Takes hot pages out of pages.log. */
+void memory_leave_out_hot(struct memory *memory);
+
+/* Bytes of their copies. */
 uint64_t memory_hot_bytes(const struct memory *memory);
 
-/* Copies hot pages back, and takes them out of `written`. False: the window's memory is gone. */
+/* Takes hot pages that are as at the instant out of pages.log: the guest has not written them since. */
+void memory_leave_out_unchanged(struct memory *memory);
+
+/* Copies hot pages back that are in `written`, and takes them out of `written`. False: the window's memory is gone. */
 bool memory_return_hot(struct memory *memory);
 
 /* What is written and has been returned before becomes hot. */
