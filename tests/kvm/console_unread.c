@@ -20,7 +20,7 @@ struct unread {
 
 static void make_unread(struct unread *unread)
 {
-    snprintf(unread->option, sizeof unread->option, "file:%s/unread", getenv("TMPDIR"));
+    snprintf(unread->option, sizeof unread->option, "file:%s/unread-%d", getenv("TMPDIR"), getpid());
     unread->path = unread->option + 5;
     ck_assert_int_eq(mkfifo(unread->path, 0600), 0);
     unread->reader = open(unread->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
