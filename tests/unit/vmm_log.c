@@ -113,8 +113,7 @@ START_TEST(end_waits_for_one_who_does_not_read_but_not_for_ever)
         log_warning("message %u", i);
     log_writer_end();
     log_warning("not waited for either");
-    give_errors_back();
-    close(ends[0]);
+    _exit(EXIT_SUCCESS); /* as one should then: the thread is still there */
 }
 END_TEST
 
