@@ -11,7 +11,7 @@
 
 #define ROOM         (128u << 10)
 #define NOTE_ROOM    128
-#define GIVE_UP_SECS 1
+#define GIVE_UP_SECS 5
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 /* Under lock: */

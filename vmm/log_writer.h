@@ -14,7 +14,7 @@ void log_writer_init(enum cleave_log_level level);
 /* From now on nobody who logs waits. -1 with errno: there is no memory for it, or no thread. */
 int log_writer_start(void);
 
-/* Writes out what is buffered, giving up where nothing is read for a second; then what comes later is lost, too. No
+/* Writes out what is buffered, giving up where nothing is read for five seconds; then what comes later is lost, too. No
  * other thread logs any more. */
 void log_writer_end(void);
 

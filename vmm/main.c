@@ -4,6 +4,7 @@
 #include "vmm/control/control.h"
 #include "vmm/crash_text.h"
 #include "vmm/log_writer.h"
+#include "vmm/loop_memory.h"
 #include "vmm/options.h"
 #include "vmm/process.h"
 
@@ -137,7 +138,9 @@ static int make_loop(struct vmm *vmm)
 {
     if (process_check_room(&vmm->failure) < 0)
         return -1;
-    const int error = uv_loop_init(&vmm->loop);
+    int error = loop_memory_init();
+    if (error == 0)
+        error = uv_loop_init(&vmm->loop);
     return error < 0 ? fail_uv(vmm, error, "cannot make an event loop") : 0;
 }
 

@@ -7,8 +7,8 @@
 /* At the very start: standard descriptors, signals that would kill, limits, malloc. */
 void process_init(void);
 
-/* Is there enough for an event loop? libuv aborts where it finds no descriptors for its first pipes, or no memory for
- * its first structures. 0, or -1 with *failure, which names the limit. */
+/* Is there enough for an event loop? libuv aborts where it finds no descriptors for its first pipes. 0, or -1 with
+ * *failure, which names the limit. */
 int process_check_room(struct cleave_failure *failure);
 
 /* Nothing listens for SIGINT, SIGTERM and SIGHUP any more: the exit status is settled, and none of them may change it.

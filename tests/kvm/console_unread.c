@@ -20,7 +20,7 @@ struct unread {
 
 static void make_unread(struct unread *unread)
 {
-    snprintf(unread->option, sizeof unread->option, "file:%s/unread", getenv("TMPDIR"));
+    snprintf(unread->option, sizeof unread->option, "file:%s/unread-%d", getenv("TMPDIR"), getpid());
     unread->path = unread->option + 5;
     ck_assert_int_eq(mkfifo(unread->path, 0600), 0);
     unread->reader = open(unread->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -82,8 +82,8 @@ START_TEST(vcpu_that_waits_for_its_reader_delays_no_fork_of_another_vcpu)
 {
     struct unread unread;
     make_unread(&unread);
-    struct rig rig = RIG("--memory", "8M", "--cpus", "2", "--console", unread.option, "@flood", "forks=1", "after=700");
-    RIG_UNTIL(rig_probe(&rig, 0).cpu[0].counter > 10); /* a few lines more fill what the VMM keeps of them */
+    struct rig rig = RIG("--memory", "8M", "--cpus", "2", "--console", unread.option, "@flood", "forks=1", "after=150");
+    RIG_UNTIL(rig_probe(&rig, 0).cpu[0].counter > 4); /* a few lines more fill what the VMM keeps of them */
     check_console(&rig, 0);
     vmm_process_signal(rig.process, SIGTERM);
     ck_assert_int_eq(rig_wait_exit(&rig), EXIT_VMM_QUIT);

@@ -47,7 +47,7 @@ static int new_file(void)
 /* Runs the vmm under the limit. Its exit status: what a guest says that has run to its end, or 125 with one line that
  * has `word` in it, or that of a program whose libraries cannot be loaded; or that of a guest that could not be run,
  * where the kernel makes a thread for that; never a signal. */
-static int run_under(int resource, rlim_t limit, const char *word, const char *const words[])
+static int run_under(__rlimit_resource_t resource, rlim_t limit, const char *word, const char *const words[])
 {
     char vmm[4096];
     vmm_build_path(vmm, sizeof vmm, "vmm");

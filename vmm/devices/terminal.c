@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LEVEL        (64u << 10) /* with so many bytes buffered, vCPUs wait */
+#define LEVEL        (16u << 10) /* with so many bytes buffered, vCPUs wait */
 #define ROOM         (256u << 10)
 #define GIVE_UP_SECS 5
 
