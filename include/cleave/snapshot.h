@@ -59,7 +59,7 @@ struct snapshot_lineage {
 struct snapshot_machine {
     uint64_t memory;      /* RAM is [0, memory); a multiple of 4096, 4 MiB to SNAPSHOT_MEMORY_MAX */
     uint32_t cpus;        /* 1 to SNAPSHOT_CPUS_MAX */
-    uint32_t fork_result; /* what the fork port reads: guest_abi.h */
+    uint32_t fork_result; /* what the fork port reads on vCPU 0: guest_abi.h */
     uint64_t guest_id;
     uint64_t generation;
     uint64_t clock_ns;      /* of the guest's paravirtual clock */
@@ -85,6 +85,7 @@ enum snapshot_record_type {
     SNAPSHOT_VCPU_MSRS = 8,      /* struct kvm_msr_entry, 16 each, up to 256 of them */
     SNAPSHOT_VCPU_TSC = 9,       /* uint64_t: the guest's TSC at the instant */
     SNAPSHOT_VCPU_HALTED = 10,   /* uint8_t, 0 or 1: stopped in HLT for good */
+    SNAPSHOT_VCPU_FORK_RESULT = 11, /* uint32_t: what the fork port reads on this vCPU; where it is missing, machine.fork_result */
     SNAPSHOT_DEVICE_UART = 1,    /* ier, fcr, lcr, mcr, scr, dll, dlm, looped, looped_ready (0 or 1): 9 bytes */
     SNAPSHOT_DEVICE_UART_INPUT =
         2, /* bytes it has received and that are not read: 1 to 4096; left out where none are */

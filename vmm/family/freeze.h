@@ -20,7 +20,6 @@ struct freezing {
     struct cleave_family *family;
     struct machine *machine;
     struct machine_state *state; /* of the pause; the caller may get it */
-    uint32_t fork_result;        /* what PORT_FORK reads for who goes on from this state */
     struct vm *spare;            /* the VM to move to; after moving, the one that was left */
     uint64_t pause_ns;
     uint64_t phases_ns[CLEAVE_FORK_PHASES];

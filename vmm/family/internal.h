@@ -177,8 +177,9 @@ void family_wait_loads(struct cleave_family *family);
 
 /* ---- fork.c ---- */
 
-/* The fork itself; `child_reads_index`: it was asked for by port, whose answer in a child is the child's index. */
-int family_fork(struct cleave_family *family, struct machine *parent, unsigned count, bool paused,
-                bool child_reads_index, struct cleave_fork_report *report, struct cleave_failure *failure);
+/* The fork itself; `asker`: the vCPU that asked for it by port, whose answer in a child is the
+ * child's index, and 0 that of the others; or -1. */
+int family_fork(struct cleave_family *family, struct machine *parent, unsigned count, bool paused, int asker,
+                struct cleave_fork_report *report, struct cleave_failure *failure);
 
 #endif
