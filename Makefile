@@ -1,19 +1,22 @@
 # Cleave: forks running virtual machines.
 #
-#   make            everything, under build/
-#   make demo       launch a guest, fork it live, show what happened
-#   make check      every test, under every sanitizer that applies
-#   make check-nested  the KVM tests on emulated machines alone, which are a part of `make check`
-#   make check-release  before a release: KVM tests on all emulated machines, longer random runs; takes an hour and a quarter
-#   make fuzz       the page-table library and the reader of snapshots under libFuzzer, for FUZZ_SECONDS=20 each
-#   make coverage   which lines of the page-table library its tests reach
-#   make bench      the library's and the VMM's figures, as ratios to a baseline of the same run
-#   make install    DESTDIR=, prefix=, libdir= and so on as usual; make uninstall takes the same ones
-#   make install-lib   the page-table library alone; needs nothing but a C compiler
+#   make                everything, under build/
+#   make demo           launch a guest, fork it live, show what happened
+#   make check          every test, under every sanitizer that applies
+#   make check-nested   the KVM tests on emulated machines alone, which are a part of `make check`
+#   make check-release  before a release: KVM tests on all emulated machines, longer random runs; an hour and a quarter
+#   make fuzz           the page-table library and the reader of snapshots under libFuzzer, for FUZZ_SECONDS=20 each
+#   make coverage       which lines of the page-table library its tests reach
+#   make bench          the library's and the VMM's figures, as ratios to a baseline of the same run
+#   make install        DESTDIR=, prefix=, libdir= and so on as usual
+#   make install-lib    the page-table library alone; needs nothing but a C compiler
+#   make uninstall      takes away what both install; the same variables
+#   make packages       only installs the Debian packages that building needs
 #   make clean
+#   make help           this list
 #
 # CC=clang chooses the compiler; SAN=address,undefined or SAN=thread builds with sanitizers into a folder of its own;
-# WERROR=1 makes warnings errors.
+# WERROR=1 makes warnings errors; V=1 shows whole commands.
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -30,7 +33,10 @@ bindir      ?= $(exec_prefix)/bin
 libdir      ?= $(exec_prefix)/lib
 includedir  ?= $(prefix)/include
 datarootdir ?= $(prefix)/share
+datadir     ?= $(datarootdir)
 mandir      ?= $(datarootdir)/man
+kitdir      := $(datadir)/cleave/guest
+completionsdir ?= $(datadir)/bash-completion/completions
 
 comma := ,
 BUILD ?= build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))$(if $(filter clang,$(CC)),/clang)
@@ -57,10 +63,10 @@ VMM_SRC    := $(wildcard vmm/*.c vmm/control/*.c)
 CLEAVE_SRC := $(filter-out vmm/snapshot/% vmm/control/%,$(wildcard vmm/*/*.c))
 SNAPSHOT_SRC := $(wildcard vmm/snapshot/*.c)
 CLIENT_SRC := $(wildcard tools/client/*.c)
-TOOLS      := $(notdir $(patsubst %/,%,$(filter-out tools/client/,$(wildcard tools/*/))))
+TOOLS      := $(notdir $(patsubst %/,%,$(filter-out tools/client/ tools/completion/,$(wildcard tools/*/))))
+TOUR_GUESTS := counter hello
 GUESTS     := $(basename $(notdir $(wildcard guest/*.c guest/*.S)))
 
-LIBRARY_PAGES := $(wildcard ept/*.3)
 PROGRAM_PAGES := $(wildcard vmm/*.1 tools/*/*.1)
 
 objects = $(patsubst %,$(OBJ)/%.o,$(basename $(1)))
@@ -72,7 +78,7 @@ VMM     := $(BUILD)/vmm
 TOOL_BIN := $(TOOLS:%=$(BUILD)/tools/%)
 GUEST_BIN := $(GUESTS:%=$(BUILD)/guest/%.bin) $(GUESTS:%=$(BUILD)/guest/%.elf) $(BUILD)/guest.bin
 
-.PHONY: all demo check check-nested check-release bench fuzz coverage install install-lib uninstall clean packages test-programs unit-programs
+.PHONY: all help demo check check-nested check-release bench fuzz coverage install install-lib uninstall clean packages test-programs unit-programs
 .PHONY: kvm-programs bench-programs fuzz-programs fuzz-targets coverage-programs coverage-atomic coverage-single hw-programs
 .DELETE_ON_ERROR:
 
@@ -110,6 +116,14 @@ $(SNAPSHOT_LIB): $(call objects,$(SNAPSHOT_SRC))
 	@mkdir -p $(@D)
 	$(call show,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+# The same for others to link: its own names are in nobody's way there.
+SNAPSHOT_LIB_ALONE := $(BUILD)/install/libsnapshot.a
+$(SNAPSHOT_LIB_ALONE): $(call objects,$(SNAPSHOT_SRC))
+	@mkdir -p $(@D)
+	$(call show,AR,$@)
+	$(Q)$(LD) -r -o $(@D)/snapshot.o $^ && objcopy --wildcard --keep-global-symbol='snapshot_*' $(@D)/snapshot.o
+	$(Q)rm -f $@ && $(AR) rcs $@ $(@D)/snapshot.o
 
 # Guests as a library: the rooms from the family down. What uses it links the two below it, too.
 CLEAVE_LIBS = $(CLEAVE_LIB) $(SNAPSHOT_LIB) $(EPT_LIB)
@@ -162,19 +176,20 @@ $(BUILD)/guest.bin: $(BUILD)/guest/hello.bin
 # functions; kvm tests see the built programs through the control protocol only.
 SUPPORT_OBJ  := $(call objects,$(wildcard tests/support/*.c))
 VMM_PARTS    := $(filter-out $(OBJ)/vmm/main.o,$(call objects,$(VMM_SRC) $(CLEAVE_SRC)))
-PTSTAT_PURE  := $(call objects,$(addprefix tools/ptstat/,samples.c bytes.c plot_script.c))
+PTSTAT_PURE  := $(call objects,$(addprefix tools/ptstat/,samples.c bytes.c plot_script.c plot_legend.c meanings.c))
 PTDUMP_PARTS := $(call objects,$(addprefix tools/ptdump/,decode.c image.c print.c summary.c))
+VMCTL_PURE   := $(call objects,tools/vmctl/console_tail.c)
 UNIT_BIN     := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c))
 MODEL_BIN    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/model/*.c))
 KVM_BIN      := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/kvm/*.c))
 BENCH_BIN    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/*.c))
 TEST_LIBS     = $(call pkg,--libs,check jansson libuv liburcu-memb) $(SNAPSHOT_LIBS) -lm
 
-$(UNIT_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJ) $(VMM_PARTS) $(PTSTAT_PURE) $(PTDUMP_PARTS) $(SNAPSHOT_LIB) $(EPT_LIB) $(call objects,$(CLIENT_SRC))
+$(UNIT_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJ) $(VMM_PARTS) $(PTSTAT_PURE) $(PTDUMP_PARTS) $(VMCTL_PURE) $(SNAPSHOT_LIB) $(EPT_LIB) $(call objects,$(CLIENT_SRC))
 	@mkdir -p $(@D)
 	$(call show,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
-$(BUILD)/tests/unit/snapshot_vmctl: | $(BUILD)/tools/vmctl
+$(BUILD)/tests/unit/snapshot_vmctl $(BUILD)/tests/unit/vmctl_help: | $(BUILD)/tools/vmctl
 $(MODEL_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJ) $(VMM_PARTS) $(SNAPSHOT_LIB) $(EPT_LIB) $(call objects,$(CLIENT_SRC))
 	@mkdir -p $(@D)
 	$(call show,LD,$@)
@@ -285,6 +300,10 @@ test-programs: $(UNIT_BIN) $(MODEL_BIN)
 kvm-programs: $(KVM_BIN)
 bench-programs: $(BENCH_BIN)
 
+# The comment at the top, as far as it goes.
+help:
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
+
 demo: all
 	@tools/demo
 
@@ -311,37 +330,56 @@ bench:
 	@$(MAKE) --no-print-directory all bench-programs
 	@BUILD=$(BUILD) tests/bench/run
 
-# $(call put,MODE,FILES,FOLDER) and $(call drop,FILES,FOLDER): install and its inverse, file by file.
+# $(call put,MODE,FILES,FOLDER) and $(call drop,MODE,FILES,FOLDER): install and its inverse, file by file.
 put  = install -d '$(DESTDIR)$(3)' && install -m $(1) $(2) '$(DESTDIR)$(3)'
-drop = rm -f $(patsubst %,'$(DESTDIR)$(2)/%',$(notdir $(1)))
+drop = rm -f $(patsubst %,'$(DESTDIR)$(3)/%',$(notdir $(2)))
 
-# libept.pc names its folders by way of its prefix, so that pkg-config can move them.
-PC := $(DESTDIR)$(libdir)/pkgconfig/libept.pc
+# The same of files that name folders: NAME is made of NAME.in. Those of pkg-config name theirs by way of its prefix, so that
+# it can move them.
+fill = sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(call pc_path,$(libdir))|' -e 's|@version@|$(VERSION)|' \
+    -e 's|@includedir@|$(call pc_path,$(includedir))|' -e 's|@headers@|$(includedir)|' -e 's|@kit@|$(kitdir)|' $(1)
 pc_path = $(patsubst $(prefix)/%,$${prefix}/%,$(1))
+put_filled  = install -d '$(DESTDIR)$(2)' && $(call fill,$(1)) >'$(DESTDIR)$(2)/$(basename $(notdir $(1)))' && \
+    chmod 644 '$(DESTDIR)$(2)/$(basename $(notdir $(1)))'
+drop_filled = rm -f '$(DESTDIR)$(2)/$(basename $(notdir $(1)))'
 
-install: all install-lib
-	$(call put,755,$(VMM) $(TOOL_BIN),$(bindir))
-	$(call put,644,$(PROGRAM_PAGES),$(mandir)/man1)
-	$(call put,644,$(wildcard include/cleave/*),$(includedir)/cleave)
+# What is installed where; $(1): put or drop. install-lib: the page-table library.
+define library_parts
+$(call $(1),644,$(EPT_LIB),$(libdir))
+$(call $(1),644,$(wildcard include/ept/*.h),$(includedir)/ept)
+$(call $(1),644,$(wildcard ept/*.3),$(mandir)/man3)
+$(call $(1)_filled,ept/libept.pc.in,$(libdir)/pkgconfig)
+endef
+
+# install: that, and the programs, the library of snapshot files and what guests are made with. (libcleave belongs here too:
+# its archive, its header is with the others, cleave.3 and cleave.pc.in.)
+define program_parts
+$(call $(1),755,$(VMM) $(TOOL_BIN),$(bindir))
+$(call $(1),644,$(PROGRAM_PAGES),$(mandir)/man1)
+$(call $(1),644,$(addprefix tools/completion/,vmm $(TOOLS)),$(completionsdir))
+$(call $(1),644,$(wildcard include/cleave/*.5),$(mandir)/man5)
+$(call $(1),644,$(wildcard include/cleave/*.7),$(mandir)/man7)
+$(call $(1),644,$(wildcard include/cleave/*.h),$(includedir)/cleave)
+$(call $(1),644,$(SNAPSHOT_LIB_ALONE),$(libdir))
+$(call $(1)_filled,include/cleave/libsnapshot.pc.in,$(libdir)/pkgconfig)
+$(call $(1),644,$(wildcard guest/lib/*),$(kitdir)/lib)
+$(call $(1),644,$(wildcard guest/example/*.c),$(kitdir)/example)
+$(call $(1)_filled,guest/example/Makefile.in,$(kitdir)/example)
+$(call $(1),644,$(TOUR_GUESTS:%=$(BUILD)/guest/%.bin),$(kitdir))
+endef
+
+install: all install-lib $(SNAPSHOT_LIB_ALONE)
+	$(call program_parts,put)
 
 install-lib: $(EPT_LIB)
-	$(call put,644,$(EPT_LIB),$(libdir))
-	$(call put,644,$(wildcard include/ept/*.h),$(includedir)/ept)
-	$(call put,644,$(LIBRARY_PAGES),$(mandir)/man3)
-	install -d '$(dir $(PC))'
-	sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(call pc_path,$(libdir))|' \
-	    -e 's|@includedir@|$(call pc_path,$(includedir))|' -e 's|@version@|$(VERSION)|' ept/libept.pc.in >'$(PC)'
-	chmod 644 '$(PC)'
+	$(call library_parts,put)
 
+# The folders that only we put anything in go with the last file.
 uninstall:
-	$(call drop,$(VMM) $(TOOL_BIN),$(bindir))
-	$(call drop,$(PROGRAM_PAGES),$(mandir)/man1)
-	$(call drop,$(wildcard include/cleave/*),$(includedir)/cleave)
-	$(call drop,$(EPT_LIB),$(libdir))
-	$(call drop,$(wildcard include/ept/*.h),$(includedir)/ept)
-	$(call drop,$(LIBRARY_PAGES),$(mandir)/man3)
-	rm -f '$(PC)'
-	rmdir '$(DESTDIR)$(includedir)/ept' '$(DESTDIR)$(includedir)/cleave' 2>/dev/null || true
+	$(call program_parts,drop)
+	$(call library_parts,drop)
+	rmdir $(patsubst %,'$(DESTDIR)%',$(includedir)/ept $(includedir)/cleave $(kitdir)/lib $(kitdir)/example $(kitdir) \
+	    $(datadir)/cleave) 2>/dev/null || true
 
 clean:
 	rm -rf build

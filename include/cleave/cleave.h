@@ -108,7 +108,7 @@ struct cleave_event {
 
 typedef void cleave_event_fn(void *context, const struct cleave_event *event);
 
-/* One named counter of query-stats. Names are snake_case, stable, and documented in include/cleave/control.md. */
+/* One named counter of query-stats. Names are snake_case, stable, and documented in cleave-control(7). */
 struct cleave_counter {
     const char *name;
     uint64_t value;

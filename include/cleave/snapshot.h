@@ -1,7 +1,7 @@
 /*
- * Snapshot files: writing one, reading one or a chain of them, checking every byte. The format is specified in
- * snapshot_format.md beside this file. The VMM saves and restores with this; vmctl inspects and verifies with it. It
- * knows nothing of KVM: vCPU and device state pass through as records of bytes.
+ * Snapshot files: writing one, reading one or a chain of them, checking every byte. cleave-snapshot(5) specifies the
+ * format. The VMM saves and restores with this; vmctl inspects and verifies with it. It knows nothing of KVM: vCPU and
+ * device state pass through as records of bytes. Link with what `pkg-config libsnapshot` says.
  *
  * A file is hostile until snapshot_open() has returned: every length, offset, count, address and enum is checked
  * there. Page data is not read by it; its checksums are compared by snapshot_load() and snapshot_verify().
@@ -67,7 +67,7 @@ struct snapshot_cpuid {
     uint32_t function, index, flags, eax, ebx, ecx, edx, padding[3];
 };
 
-/* A part of a vCPU's or a device's state. Its type says what it is; snapshot_format.md has each one's layout. */
+/* A part of a vCPU's or a device's state. Its type says what it is; cleave-snapshot(5) has each one's layout. */
 enum snapshot_record_type {
     SNAPSHOT_VCPU_REGS = 1,      /* struct kvm_regs, 144 bytes; all of KVM's structs as on x86-64 */
     SNAPSHOT_VCPU_SREGS = 2,     /* struct kvm_sregs, 312 */

@@ -1,43 +1,13 @@
 /* vmctl as people and scripts use it: what it prints, and its exit status. */
-#include "tests/kvm/control_common.h"
+#include "tests/kvm/vmctl_common.h"
 
 #include <limits.h>
 #include <poll.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-static char output[1 << 20];
-
-/* Runs vmctl with the words, its errors going where its output goes. Returns its exit status. */
-static int vmctl(const char *words)
-{
-    char program[256], line[1024];
-    vmm_build_path(program, sizeof program, "tools/vmctl");
-    snprintf(line, sizeof line, "LC_ALL=C CLEAVE_SOCKET=%s %s %s 2>&1", vmm_process_socket(vmm), program, words);
-    FILE *pipe = popen(line, "r");
-    ck_assert_ptr_nonnull(pipe);
-    size_t length = fread(output, 1, sizeof output - 1, pipe);
-    output[length] = '\0';
-    int status = pclose(pipe);
-    ck_assert(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
-
-static void expect_output(const char *words, const char *phrase)
-{
-    ck_assert_msg(vmctl(words) == 0, "vmctl %s: %s", words, output);
-    ck_assert_msg(strstr(output, phrase) != NULL, "vmctl %s: %s", words, output);
-}
-
-static void expect_failure(const char *words, int status, const char *phrase)
-{
-    ck_assert_msg(vmctl(words) == status, "vmctl %s: %s", words, output);
-    ck_assert_msg(strstr(output, phrase) != NULL, "vmctl %s: %s", words, output);
-}
 
 START_TEST(guests_and_their_tree_are_shown)
 {
-    expect_output("fork --count 2", "parent paused for ");
+    expect_output("fork 0 --count 2", "parent paused for ");
     expect_output("fork --guest 2 --paused", "(paused)");
     expect_output("kill 1", "");
     ck_assert_str_eq(output, "");
@@ -77,7 +47,8 @@ START_TEST(memory_and_console_are_shown)
     expect_output("read-memory 0 0x200000 40", "0000000000200020  ");
     expect_output("read-memory --raw 0 2M 100000", "");
     expect_output("translate 0 0x200000", "LEVEL  ENTRY\n4      0x");
-    expect_output("translate 0 1G", "not mapped");
+    expect_status("translate 0 1G", 3, "no page there\nLEVEL  ENTRY\n4      0x");
+    expect_status("--json translate 0 1G", 3, "\"mapped\":false");
     expect_output("stats 0", "exits_io");
     expect_output("console 0", "counter ");
 }
@@ -128,41 +99,61 @@ START_TEST(guests_are_saved_and_restored)
 }
 END_TEST
 
+START_TEST(several_guests_are_killed_at_once)
+{
+    expect_output("fork --count 4", "");
+    expect_output("kill 1 3", "");
+    ck_assert_str_eq(output, "");
+    expect_status("kill 1 2", 1, "vmctl: kill failed: ");
+    expect_output("guests", "");
+    ck_assert_ptr_nonnull(strstr(output, "\n2   0       exited "));
+    ck_assert_ptr_nonnull(strstr(output, "\n4   0       running "));
+}
+END_TEST
+
+/* With the last guest the VMM ends, as after any kill of the last one. */
+START_TEST(all_guests_are_killed)
+{
+    expect_output("fork 0", "");
+    expect_output("fork 1 --paused", "");
+    expect_output("checkpoint 1", "");
+    expect_output("kill --all", "");
+    ck_assert_str_eq(output, "");
+    ck_assert_int_eq(vmm_process_wait(vmm, 20000), 124);
+}
+END_TEST
+
 START_TEST(failures_say_what_and_exit_with_1)
 {
-    expect_failure("kill 99", 1, "vmctl: kill failed: ");
+    expect_status("kill 99", 1, "vmctl: kill failed: ");
     ck_assert_ptr_nonnull(strstr(output, "(GuestNotFound)\n"));
-    expect_failure("read-memory 0 1G 4", 1, "(InvalidArgument)\n");
-    expect_failure("reset 0", 1, "vmctl: reset failed: guest 0 has nothing to return to");
+    expect_status("read-memory 0 1G 4", 1, "(InvalidArgument)\n");
+    expect_status("reset 0", 1, "vmctl: reset failed: guest 0 has nothing to return to");
     ck_assert_ptr_nonnull(strstr(output, "(Unsupported)\n"));
-    expect_failure("--socket /nonexistent guests", 1, "/nonexistent");
+    expect_status("--socket /nonexistent guests", 1, "/nonexistent");
 }
 END_TEST
 
 START_TEST(wrong_command_lines_exit_with_2)
 {
-    expect_failure("", 2, "no command");
-    expect_failure("--socket= guests", 2, "no socket");
-    expect_failure("frobnicate", 2, "\"frobnicate\"");
-    expect_failure("kill", 2, "GUEST is missing");
-    expect_failure("kill 1 2", 2, "one argument too many");
-    expect_failure("kill one", 2, "\"one\" is not a number");
-    expect_failure("kill -1", 2, "");
-    expect_failure("kill --raw 1", 2, "kill does not take --raw");
-    expect_failure("kill 99999999999999999999", 2, "too large");
-    expect_failure("translate 0 9999999999G", 2, "too large");
-    expect_failure("read-memory 0 0", 2, "LENGTH is missing");
-    expect_failure("--bogus", 2, "bogus");
+    expect_status("", 2, "no command");
+    expect_status("--socket= guests", 2, "no socket");
+    expect_status("frobnicate", 2, "\"frobnicate\"");
+    expect_status("kill", 2, "GUEST is missing");
+    expect_status("pause 1 2", 2, "one argument too many");
+    expect_status("kill one", 2, "\"one\" is not a number");
+    expect_status("kill -1", 2, "");
+    expect_status("kill --raw 1", 2, "kill does not take --raw");
+    expect_status("kill 99999999999999999999", 2, "too large");
+    expect_status("translate 0 9999999999G", 2, "too large");
+    expect_status("read-memory 0 0", 2, "LENGTH is missing");
+    expect_status("--bogus", 2, "bogus");
 }
 END_TEST
 
 START_TEST(events_are_followed_to_the_end)
 {
-    char line[1024], program[256];
-    vmm_build_path(program, sizeof program, "tools/vmctl");
-    snprintf(line, sizeof line, "%s --socket %s events", program, vmm_process_socket(vmm));
-    FILE *events = popen(line, "r");
-    ck_assert_ptr_nonnull(events);
+    FILE *events = begin_vmctl("events");
     char text[256] = "";
     for (int i = 0; i < 200 && !*text; i++) { /* until it is connected and shows something */
         expect_output("pause 0", "");
@@ -194,6 +185,8 @@ int main(void)
     tcase_add_test(tests, memory_and_console_are_shown);
     tcase_add_test(tests, checkpoints_and_resets_say_what_they_cost);
     tcase_add_test(tests, guests_are_saved_and_restored);
+    tcase_add_test(tests, several_guests_are_killed_at_once);
+    tcase_add_test(tests, all_guests_are_killed);
     tcase_add_test(tests, failures_say_what_and_exit_with_1);
     tcase_add_test(tests, wrong_command_lines_exit_with_2);
     tcase_add_test(tests, events_are_followed_to_the_end);

@@ -17,6 +17,8 @@
 #define EXIT_RUNTIME 1
 #define EXIT_USAGE   2
 #define MIB          (UINT64_C(1) << 20)
+#define LIVE_HEADS   "FIRST          LAST              HPA             PG  RWXU  MT  ADGI\n"
+#define IMAGE_HEADS  "FIRST          LAST              HPA             PG  RWXU  MT  ADGI  SW\n"
 #define PTDUMP(...)  run_ptdump((const char *const[]){__VA_ARGS__, NULL})
 
 static char *read_all(FILE *stream)
@@ -177,9 +179,9 @@ static bool has(const json_t *runs, const char *key, const char *value)
 static void check_range(struct rig *rig, const char *range, uint64_t start, uint64_t last, const char *rights)
 {
     json_t *t = rig_call(rig, "translate", "{s:i, s:I}", "guest", 0, "gpa", (json_int_t)start);
-    char line[128];
-    snprintf(line, sizeof line, "0x%012" PRIx64 "-0x%012" PRIx64 " -> 0x%012" PRIx64 "  2M  %s  wb  ----\n", start,
-             last, integer(t, "hpa"), rights);
+    char line[256];
+    snprintf(line, sizeof line, LIVE_HEADS "0x%012" PRIx64 "-0x%012" PRIx64 " -> 0x%012" PRIx64 "  2M  %s  wb  ----\n",
+             start, last, integer(t, "hpa"), rights);
     check_output(PTDUMP("--socket", socket_of(rig), "--range", range), line);
     json_decref(t);
 }
@@ -277,7 +279,8 @@ START_TEST(one_address_is_shown_with_its_entries)
     json_decref(t);
     json_decref(path);
     char *text = output_of(PTDUMP("--socket", socket_of(&rig), "--at", "1G"));
-    ck_assert_msg(strstr(text, "0x000040000000-0x00007fffffff  hole\nLEVEL  INDEX  ENTRY ") == text, "%s", text);
+    ck_assert_msg(strstr(text, IMAGE_HEADS "0x000040000000-0x00007fffffff  hole\nLEVEL  INDEX  ENTRY ") == text, "%s",
+                  text);
     free(text);
     rig_quit(&rig);
 }
@@ -348,6 +351,39 @@ START_TEST(mappings_come_in_pieces_of_any_size)
 }
 END_TEST
 
+/* The number alone is enough where a socket is known; a file of that name comes first, unless there is --socket. */
+START_TEST(a_guest_is_named_by_its_number)
+{
+    struct rig rig = forked_counter();
+    const char *socket = socket_of(&rig);
+    char *parent = output_of(PTDUMP("--socket", socket, "--guest", "0")), folder[PATH_MAX];
+    char *child = output_of(PTDUMP("--socket", socket, "--guest", "1"));
+    ck_assert_str_ne(parent, child);
+    check_output(PTDUMP("--socket", socket, "0"), parent);
+    check_output(PTDUMP("1", "--socket", socket), child);
+    ck_assert(getcwd(folder, sizeof folder) && chdir(vmm_process_directory(rig.process)) == 0);
+    char line[PATH_MAX], program[2 * PATH_MAX], command[4 * PATH_MAX];
+    vmm_build_path(line, sizeof line, "tools/ptdump");
+    snprintf(program, sizeof program, "%s%s%s", *line == '/' ? "" : folder, *line == '/' ? "" : "/", line);
+    static const char *const shells[][2] = {
+        {"CLEAVE_SOCKET='%s' '%s' 1 | cut -c 1-5 | head -n 1", "FIRST\n"},
+        {"touch 1; CLEAVE_SOCKET='%s' '%s' 1 2>&1 | cut -c 1-10; rm 1", "ptdump: 1:\n"},
+        {"touch 1; '%2$s' --socket '%1$s' 1 | cut -c 1-5 | head -n 1; rm 1", "FIRST\n"},
+    };
+    for (size_t i = 0; i < sizeof shells / sizeof shells[0]; i++) {
+        snprintf(command, sizeof command, shells[i][0], socket, program);
+        FILE *pipe = popen(command, "r");
+        ck_assert(pipe && fgets(line, sizeof line, pipe));
+        ck_assert_str_eq(line, shells[i][1]);
+        pclose(pipe);
+    }
+    ck_assert_int_eq(chdir(folder), 0);
+    free(parent);
+    free(child);
+    rig_quit(&rig);
+}
+END_TEST
+
 START_TEST(a_guest_that_cannot_be_shown_is_one_line)
 {
     struct rig rig = RIG("--memory", "16M", "--linger", "@counter", "quiet=1");
@@ -365,7 +401,8 @@ START_TEST(a_guest_that_cannot_be_shown_is_one_line)
     check_refusal(PTDUMP("--socket", "/dev/null"), EXIT_RUNTIME, "/dev/null");
     ck_assert_int_eq(setenv("CLEAVE_SOCKET", socket, 1), 0);
     char *text = output_of(PTDUMP("--range", "2M:1"));
-    ck_assert_msg(strncmp(text, "0x000000200000-0x0000003fffff -> ", 33) == 0, "%s", text);
+    const char *first = LIVE_HEADS "0x000000200000-0x0000003fffff -> ";
+    ck_assert_msg(strncmp(text, first, strlen(first)) == 0, "%s", text);
     free(text);
     rig_quit(&rig);
 }
@@ -392,7 +429,10 @@ START_TEST(a_file_is_shown_as_the_library_shows_the_tree)
     struct bytes image = tree_image(&tree, 0x200000), text = tree_dump(&tree, PT_DUMP_TEXT),
                  json = tree_dump(&tree, PT_DUMP_JSON);
     write_image(&image);
-    check_output(PTDUMP(image_path), text.data);
+    char *with_heads = output_of(PTDUMP(image_path));
+    ck_assert(strncmp(with_heads, IMAGE_HEADS, strlen(IMAGE_HEADS)) == 0);
+    ck_assert_str_eq(with_heads + strlen(IMAGE_HEADS), text.data);
+    free(with_heads);
     check_output(PTDUMP(image_path, "--json"), json.data);
 
     struct pt_statistics want;
@@ -425,19 +465,19 @@ START_TEST(parts_of_a_file_are_shown)
     struct bytes image = tree_image(&tree, 0x200000);
     write_image(&image);
     check_output(PTDUMP(image_path, "--range", "0x3fff:2"),
-                 "0x000000003000-0x000000004fff -> 0x000000005000  4K  r-x-  wb  ----  ---\n");
+                 IMAGE_HEADS "0x000000003000-0x000000004fff -> 0x000000005000  4K  r-x-  wb  ----  ---\n");
     check_output(PTDUMP(image_path, "--range", "0xfffffffffffff000:4K"), /* canonical */
-                 "0xffffffe00000-0xffffffffffff -> 0x000000200000  2M  rw--  wb  ----  ---\n");
+                 IMAGE_HEADS "0xffffffe00000-0xffffffffffff -> 0x000000200000  2M  rw--  wb  ----  ---\n");
     check_output(PTDUMP(image_path, "--range", "0xfffffffff000:100G"),
-                 "0xffffffe00000-0xffffffffffff -> 0x000000200000  2M  rw--  wb  ----  ---\n");
+                 IMAGE_HEADS "0xffffffe00000-0xffffffffffff -> 0x000000200000  2M  rw--  wb  ----  ---\n");
     check_output(PTDUMP(image_path, "--at", "0x6004"),
-                 "0x000000006000-0x000000006fff -> 0x000000008000  4K  r-x-  wb  ----  ---\n"
-                 "0x6004 -> 0x8004\n"
-                 "LEVEL  INDEX  ENTRY               MEANS\n"
-                 "4          0  0x0010000000201007  table 0x201000, rwxu\n"
-                 "3          0  0x0010000000203007  table 0x203000, rwxu\n"
-                 "2          0  0x0010000000205007  table 0x205000, rwxu\n"
-                 "1          6  0x0010000000008001  leaf 0x8000, r-x-, wb\n");
+                 IMAGE_HEADS "0x000000006000-0x000000006fff -> 0x000000008000  4K  r-x-  wb  ----  ---\n"
+                             "0x6004 -> 0x8004\n"
+                             "LEVEL  INDEX  ENTRY               MEANS\n"
+                             "4          0  0x0010000000201007  table 0x201000, rwxu\n"
+                             "3          0  0x0010000000203007  table 0x203000, rwxu\n"
+                             "2          0  0x0010000000205007  table 0x205000, rwxu\n"
+                             "1          6  0x0010000000008001  leaf 0x8000, r-x-, wb\n");
     check_output(PTDUMP(image_path, "--summary"), "LEVEL      TABLES      LEAVES            BYTES\n"
                                                   "4               1           0                0\n"
                                                   "3               2           0                0\n"
@@ -492,8 +532,10 @@ START_TEST(usage_errors_are_one_line_and_exit_with_2)
         {{"a", "b"}, "'b'"},
         {{"a", "--socket", "b"}, "--socket"},
         {{"a", "--guest", "0"}, "--guest"},
-        {{"a", "--bogus"}, "--bogus"},
-        {{"a", "--at"}, "--at"},
+        {{"1"}, "there is no file '1'; if guest 1 of a VMM is meant, give --socket PATH or set CLEAVE_SOCKET"},
+        {{"1", "--guest", "1"}, "both --guest and '1'"},
+        {{"--socket", "a", "1", "-g", "1"}, "both --guest and '1'"},
+        {{"--socket", "a", "99999999999999999999"}, "too large"},
         {{"a", "--at", "here"}, "here"},
         {{"a", "--at", "-1"}, "-1"},
         {{"a", "--at", ""}, "--at"},
@@ -517,6 +559,20 @@ START_TEST(usage_errors_are_one_line_and_exit_with_2)
     unsetenv("CLEAVE_SOCKET");
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         check_refusal(run_ptdump(bad[i].words), EXIT_USAGE, bad[i].names);
+}
+END_TEST
+
+START_TEST(options_that_are_wrong_get_advice)
+{
+    static const char *const bad[][3] = {{"--bogus"}, {"a", "-x"}, {"a", "--at"}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct outcome outcome = run_ptdump(bad[i]);
+        ck_assert_int_eq(outcome.status, EXIT_USAGE);
+        ck_assert_msg(strncmp(outcome.errors, "ptdump: ", 8) == 0 &&
+                          strstr(outcome.errors, "\nTry 'ptdump --help'.\n") != NULL,
+                      "%s", outcome.errors);
+        outcome_free(&outcome);
+    }
 }
 END_TEST
 
@@ -565,11 +621,13 @@ int main(void)
     tcase_add_test(live, a_summary_is_what_the_counters_say);
     tcase_add_test(live, a_range_of_a_guest_is_what_touches_it);
     tcase_add_test(live, mappings_come_in_pieces_of_any_size);
+    tcase_add_test(live, a_guest_is_named_by_its_number);
     tcase_add_test(live, a_guest_that_cannot_be_shown_is_one_line);
     tcase_add_loop_test(files, a_file_is_shown_as_the_library_shows_the_tree, 0, TREE_KINDS);
     tcase_add_test(files, parts_of_a_file_are_shown);
     tcase_add_test(files, a_file_that_is_no_tree_is_shown_as_far_as_it_goes);
     tcase_add_test(words, usage_errors_are_one_line_and_exit_with_2);
+    tcase_add_test(words, options_that_are_wrong_get_advice);
     tcase_add_test(words, output_that_cannot_be_written_is_an_error);
     tcase_add_test(words, help_and_version_are_there);
     suite_add_tcase(suite, live);

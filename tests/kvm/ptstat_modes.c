@@ -286,8 +286,6 @@ START_TEST(usage_errors_are_one_line_and_exit_with_2)
         {{NULL}, "MODE"},
         {{"bogus"}, "bogus"},
         {{"fork", "fault"}, "fault"},
-        {{"fork", "--bogus"}, "--bogus"},
-        {{"fork", "--dirty"}, "--dirty"},
         {{"fork", "--dirty", "0"}, "--dirty"},
         {{"fork", "--dirty", "4097"}, "--dirty"},
         {{"fork", "--resident", "1E"}, "--resident"},
@@ -303,6 +301,22 @@ START_TEST(usage_errors_are_one_line_and_exit_with_2)
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         check_refusal(run_ptstat(bad[i].words), EXIT_USAGE, bad[i].names);
+}
+END_TEST
+
+START_TEST(options_that_are_wrong_get_advice)
+{
+    static const char *const bad[][3] = {{"fork", "--bogus"}, {"fork", "--dirty"}};
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct outcome outcome = run_ptstat(bad[i]);
+
+        ck_assert_int_eq(outcome.status, EXIT_USAGE);
+        ck_assert_msg(!strncmp(outcome.errors, "ptstat: ", 8) && strstr(outcome.errors, bad[i][1]) &&
+                          strstr(outcome.errors, "\nTry 'ptstat --help'.\n"),
+                      "%s", outcome.errors);
+        outcome_free(&outcome);
+    }
 }
 END_TEST
 
@@ -358,6 +372,7 @@ int main(void)
     tcase_add_test(modes, tables_reports_the_library);
     tcase_add_test(modes, table_names_the_environment_and_every_figure);
     tcase_add_test(errors, usage_errors_are_one_line_and_exit_with_2);
+    tcase_add_test(errors, options_that_are_wrong_get_advice);
     tcase_add_test(errors, what_cannot_be_measured_is_one_line_and_exits_with_1);
     tcase_add_test(errors, help_lists_the_modes_that_exist);
     suite_add_tcase(suite, modes);

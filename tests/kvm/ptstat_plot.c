@@ -81,17 +81,28 @@ static void check_words(const char *text, const char *const words[])
         ck_assert_msg(strstr(text, words[i]) != NULL, "no %s", words[i]);
 }
 
+/* Of every curve the legend says what it means, and below it stands what follows. */
+static void check_meanings(const char *script)
+{
+    size_t titles = 0;
+
+    for (const char *at = script; (at = strstr(at, "' title '")); at++, titles++)
+        ck_assert_msg(strcspn(at + 9, ":") < strcspn(at + 9, "'"), "no meaning: %.60s", at);
+    ck_assert_uint_gt(titles, 1);
+    ck_assert_ptr_nonnull(strstr(script, "'What follows: "));
+}
+
 START_TEST(fork_is_drawn_by_dirty_and_resident_size)
 {
     static const char *const words[] = {"'ptstat fork: ",
                                         "Linux ",
                                         "'8 MiB resident'",
                                         "'256 KiB dirty'",
-                                        "'pause'",
-                                        "'first_output'",
+                                        "'pause: ",
+                                        "'first_output: ",
                                         "'dirty ",
-                                        "'fork2 (baseline)'",
-                                        "'full_copy (baseline)'",
+                                        "'fork2 (baseline): ",
+                                        "'full_copy (baseline): ",
                                         "'resident size",
                                         "'4K' 4096",
                                         "'64K' ",
@@ -114,6 +125,7 @@ START_TEST(fork_is_drawn_by_dirty_and_resident_size)
     json_decref(report);
     script = read_target();
     check_words(script, words);
+    check_meanings(script);
     free(script);
     ck_assert_int_eq(stat(target, &status), 0);
     ck_assert_uint_eq(status.st_mode, S_IFREG | 0644);
@@ -123,12 +135,12 @@ END_TEST
 
 START_TEST(density_is_drawn_by_children_and_by_dirty_size)
 {
-    static const char *const words[] = {"'fork_at_N'",
-                                        "'fork2_at_N (baseline)'",
+    static const char *const words[] = {"'fork_at_N: ",
+                                        "'fork2_at_N (baseline): ",
                                         "'1' 1",
                                         "'4' 4",
-                                        "'bytes_per_child'",
-                                        "'fork2_bytes_per_child (baseline)'",
+                                        "'bytes_per_child: ",
+                                        "'fork2_bytes_per_child (baseline): ",
                                         "'1M' 1048576",
                                         NULL};
     char *script;
@@ -137,6 +149,7 @@ START_TEST(density_is_drawn_by_children_and_by_dirty_size)
     json_decref(report_of(PTSTAT("density", "--json", "-n", "3", SMALL, "--plot", target), "density"));
     script = read_target();
     check_words(script, words);
+    check_meanings(script);
     ck_assert_ptr_null(strstr(script, "resident size"));
     free(script);
     check_left(true);
@@ -149,11 +162,11 @@ START_TEST(each_mode_is_drawn)
     static const struct {
         const char *mode, *figure, *baseline;
     } modes[] = {
-        {"snapshot", "'write'", "'cp (baseline)'"},
-        {"restore", "'first_instruction'", "'fork_first_instruction (baseline)'"},
-        {"reset", "'reset'", "'bare_reset (baseline)'"},
-        {"fault", "'cow_fault'", "'bare_cow_fault (baseline)'"},
-        {"tables", "'share_from'", "'fork2 (baseline)'"},
+        {"snapshot", "'write: ", "'cp (baseline): "},
+        {"restore", "'first_instruction: ", "'fork_first_instruction (baseline): "},
+        {"reset", "'reset: ", "'bare_reset (baseline): "},
+        {"fault", "'cow_fault: ", "'bare_cow_fault (baseline): "},
+        {"tables", "'share_from: ", "'fork2 (baseline): "},
     };
 
     const char *resident = on_slow_machine() ? "256K" : "2M"; /* which says how many sizes are drawn */
@@ -168,6 +181,7 @@ START_TEST(each_mode_is_drawn)
                               modes[i].mode));
         script = read_target();
         check_words(script, (const char *const[]){modes[i].figure, modes[i].baseline, NULL});
+        check_meanings(script);
         free(script);
         check_left(true);
     }

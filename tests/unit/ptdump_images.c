@@ -206,8 +206,10 @@ START_TEST(a_path_ends_in_the_slot_around_its_address)
 }
 END_TEST
 
+/* In text, `want` is what follows the heads of the columns. */
 static void check_path(const struct pt_image *image, uint64_t address, bool json, const char *want)
 {
+    static const char heads[] = "FIRST          LAST              HPA             PG  RWXU  MT  ADGI  SW\n";
     char *text = NULL;
     size_t length;
     FILE *out = open_memstream(&text, &length);
@@ -216,7 +218,9 @@ static void check_path(const struct pt_image *image, uint64_t address, bool json
     image_path(image, address, &path);
     print_path(out, json, image->format, &path);
     ck_assert_int_eq(fclose(out), 0);
-    ck_assert_str_eq(text, want);
+    if (!json)
+        ck_assert(strncmp(text, heads, strlen(heads)) == 0);
+    ck_assert_str_eq(json ? text : text + strlen(heads), want);
     free(text);
 }
 

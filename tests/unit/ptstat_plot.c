@@ -165,8 +165,8 @@ START_TEST(panels_that_are_alike_share_a_legend_and_a_scale)
                                         "height of things",
                                         "one_figure",
                                         "other_figure",
-                                        "its_base (baseline)",
-                                        "lone_base (baseline)",
+                                        ">its_base (baseline)<",
+                                        ">lone_base (baseline)<",
                                         ">4K<",
                                         ">64M<",
                                         ">100 ms<",
@@ -179,7 +179,7 @@ START_TEST(panels_that_are_alike_share_a_legend_and_a_scale)
     svg = draw();
     check_svg(svg);
     check_words(svg, words);
-    ck_assert_uint_eq(times(svg, ">one_figure<"), 1);
+    ck_assert_uint_eq(times(svg, ">one_figure"), 1);
     ck_assert_uint_eq(times(svg, ">height of things<"), 1);
     ck_assert_uint_eq(times(svg, ">1 µs<"), 1);
     free(svg);
@@ -196,7 +196,7 @@ START_TEST(panels_that_differ_have_their_own)
     svg = draw();
     check_svg(svg);
     check_words(svg, words);
-    ck_assert_uint_eq(times(svg, ">one_figure<"), 2);
+    ck_assert_uint_eq(times(svg, ">one_figure"), 2);
     ck_assert_uint_eq(times(svg, ">height of things<"), 2);
     free(svg);
 }
@@ -209,7 +209,89 @@ START_TEST(one_panel_is_a_plot)
     add_panel("only panel", UNIT_NS);
     svg = draw();
     check_svg(svg);
-    ck_assert_uint_eq(times(svg, ">one_figure<"), 1);
+    ck_assert_uint_eq(times(svg, ">one_figure"), 1);
+    free(svg);
+}
+END_TEST
+
+/* What is not told by its name, and what the reader looks for first: how far it is from its baseline. */
+START_TEST(the_legend_says_what_a_curve_means)
+{
+    static const char *const words[] = {">one_figure: what it is  [2.00 of its_base]<",
+                                        ">other_figure  [0.01 to ",
+                                        " of its_base]<",
+                                        ">its_base (baseline): the least there is<",
+                                        ">What follows: this,<",
+                                        ">and that.<",
+                                        NULL};
+    struct panel *panel = add_panel("only panel", UNIT_NS);
+    char *svg;
+
+    panel->curves[0].meaning = "what it is";
+    panel->curves[2].meaning = "the least there is";
+    for (size_t i = 0; i < panel->curves[0].count; i++) {
+        panel->curves[0].points[i].y.p50 = 2 * panel->curves[2].points[i].y.p50;
+        panel->curves[1].points[i].y.p50 = (i + 1) * panel->curves[2].points[i].y.p50 / 100 + 1;
+    }
+    plot.follows[0] = "What follows: this,";
+    plot.follows[1] = "and that.";
+    svg = draw();
+    check_svg(svg);
+    check_words(svg, words);
+    free(svg);
+}
+END_TEST
+
+/* Where a script has "NAME NUMBER", the number, for each time. */
+static size_t numbers_after(const char *script, const char *name, double numbers[], size_t most)
+{
+    size_t count = 0;
+
+    for (const char *at = script; (at = strstr(at, name)); at++) {
+        ck_assert_uint_lt(count, most);
+        numbers[count++] = strtod(at + strlen(name), NULL);
+    }
+    return count;
+}
+
+/* Has the text up to the end `end` the word in it? */
+static bool strstr_within(const char *text, char end, const char *word)
+{
+    const char *found = strstr(text, word);
+
+    return found && found < strchr(text, end);
+}
+
+/* Curves that are the same: no point of one lies on that of another, and the first that is drawn is the broadest. */
+START_TEST(curves_that_meet_do_not_hide_each_other)
+{
+    struct panel *panel = add_panel("only panel", UNIT_NS);
+    double widths[16];
+    size_t count, points = 0;
+    static char at_place[128][64];
+    char *svg, *text = NULL;
+    FILE *script = tmpfile();
+
+    for (size_t i = 1; i < panel->count; i++)
+        memcpy(panel->curves[i].points, panel->curves[0].points, sizeof(panel->curves[0].points));
+    plot_script(&plot, script);
+    text = text_of(script);
+    count = numbers_after(text, "linespoints lw ", widths, 16);
+    ck_assert_uint_eq(count, 4);
+    ck_assert(widths[0] > widths[1] + 0.5);
+    free(text);
+
+    svg = draw();
+    check_svg(svg);
+    for (const char *at = svg; (at = strstr(at, "transform='translate(")); at++) {
+        if (!strncmp(strchr(at, ')') + 1, " scale", 6) && !strstr_within(at, '>', "#FFFFFF")) {
+            snprintf(at_place[points], sizeof(at_place[0]), "%.*s", (int)strcspn(at, ")"), at);
+            for (size_t i = 0; i < points; i++)
+                ck_assert_str_ne(at_place[i], at_place[points]);
+            ck_assert_uint_lt(++points, 128);
+        }
+    }
+    ck_assert_uint_ge(points, 4 * panel->curves[0].count);
     free(svg);
 }
 END_TEST
@@ -222,8 +304,8 @@ START_TEST(text_is_only_text)
     add_panel("$(x) @y `z` ''", UNIT_NS);
     svg = draw();
     check_svg(svg);
-    check_words(
-        svg, (const char *const[]){"cpu ’Quoted’ \\ &lt;A&amp;B> second $line `date` %d", "$(x) @y `z` ’’", NULL});
+    check_words(svg,
+                (const char *const[]){"cpu ’Quoted’ \\ &lt;A&amp;B> second $line `date` %d", "$(x) @y `z` ’’", NULL});
     free(svg);
 }
 END_TEST
@@ -270,6 +352,8 @@ int main(void)
     tcase_add_test(scripts, panels_that_are_alike_share_a_legend_and_a_scale);
     tcase_add_test(scripts, panels_that_differ_have_their_own);
     tcase_add_test(scripts, one_panel_is_a_plot);
+    tcase_add_test(scripts, the_legend_says_what_a_curve_means);
+    tcase_add_test(scripts, curves_that_meet_do_not_hide_each_other);
     tcase_add_test(scripts, text_is_only_text);
     tcase_add_test(scripts, zero_is_left_out);
     tcase_add_test(scripts, a_single_point_is_a_plot);

@@ -1,5 +1,5 @@
 /* Savers that are killed at every step, whose every system call fails, whose disk is full at every byte: at the path is
- * the old file or the whole new one, and nothing else is left but what snapshot_format.md says. */
+ * the old file or the whole new one, and nothing else is left but what cleave-snapshot(5) says. */
 #include "tests/support/snapshot_case.h"
 #include "tests/support/steps.h"
 

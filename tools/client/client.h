@@ -1,5 +1,5 @@
 /*
- * A client of the control protocol (include/cleave/control.md), shared by vmctl, ptstat and the tests: connect, call,
+ * A client of the control protocol (cleave-control(7)), shared by vmctl, ptstat and the tests: connect, call,
  * take events. A client belongs to one thread. Times are milliseconds; a negative timeout waits without end.
  */
 #ifndef CLIENT_CLIENT_H

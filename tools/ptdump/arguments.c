@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define EXIT_USAGE 2
 
@@ -14,7 +15,8 @@ const char *argp_program_version = "ptdump " CLEAVE_VERSION;
 
 static const char about[] =
     "Print what page tables map: those of an image FILE, or those of a live guest.\v"
-    "Without FILE and --socket, the environment variable CLEAVE_SOCKET names the socket. Numbers may be decimal or 0x "
+    "Without FILE and --socket, the environment variable CLEAVE_SOCKET names the socket. A number that is no file is a "
+    "guest's. Numbers may be decimal or 0x "
     "hexadecimal, with K, M or G for binary units. Exit status: 0; 1 it cannot be read; 2 a usage error.";
 
 enum { KEY_AT = 0x100, KEY_RANGE, KEY_SUMMARY };
@@ -80,11 +82,34 @@ static void read_range(struct arguments *arguments, const char *text)
     arguments->has_range = true;
 }
 
+static bool is_number(const char *text)
+{
+    return *text && strspn(text, "0123456789") == strlen(text);
+}
+
+/* A word that is a number and no file names a guest, as after --guest. With --socket no file is meant. */
+static void take_guest_for_file(struct arguments *arguments)
+{
+    if (!arguments->file || !is_number(arguments->file))
+        return;
+    if (!arguments->socket && access(arguments->file, F_OK) == 0)
+        return;
+    if (arguments->has_guest)
+        refuse("both --guest and '%s': give one of them", arguments->file);
+    if (!arguments->socket && !getenv("CLEAVE_SOCKET"))
+        refuse("there is no file '%s'; if guest %s of a VMM is meant, give --socket PATH or set CLEAVE_SOCKET",
+               arguments->file, arguments->file);
+    arguments->guest = read_number("GUEST", arguments->file, '\0');
+    arguments->has_guest = true;
+    arguments->file = NULL;
+}
+
 /* Do the words agree with each other, now that all are known? */
 static void complete(struct arguments *arguments)
 {
     if (arguments->has_at && (arguments->has_range || arguments->summary))
         refuse("--at shows one address: it does not go with --range or --summary");
+    take_guest_for_file(arguments);
     if (arguments->file && arguments->socket)
         refuse("both FILE '%s' and --socket: give one of them", arguments->file);
     if (arguments->file && arguments->has_guest)
@@ -94,7 +119,7 @@ static void complete(struct arguments *arguments)
     if (!arguments->socket)
         arguments->socket = getenv("CLEAVE_SOCKET");
     if (!arguments->socket || !*arguments->socket)
-        refuse("nothing to print: give a FILE, or --socket PATH, or set CLEAVE_SOCKET");
+        refuse("nothing to print: give a FILE, or --socket PATH, or set CLEAVE_SOCKET; see ptdump --help");
     /* The protocol's integers end there. */
     if (arguments->guest > INT64_MAX)
         refuse("--guest: %llu is too large", (unsigned long long)arguments->guest);
@@ -108,7 +133,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
 
     switch (key) {
     case ARGP_KEY_INIT:
-        state->err_stream = NULL; /* an error is one line, without argp's advice to try --help */
+        state->err_stream = NULL; /* an error is one line, with advice of our own */
         return 0;
     case 's':
         arguments->socket = value;
@@ -145,10 +170,12 @@ static error_t parse(int key, char *value, struct argp_state *state)
 
 void arguments_parse(struct arguments *arguments, int argc, char **argv)
 {
-    const struct argp argp = {.options = options, .parser = parse, .args_doc = "[FILE]", .doc = about};
+    const struct argp argp = {.options = options, .parser = parse, .args_doc = "FILE\n[GUEST]", .doc = about};
 
     *arguments = (struct arguments){.last = UINT64_MAX};
     argv[0] = program_invocation_short_name;
-    if (argp_parse(&argp, argc, argv, 0, NULL, arguments))
-        exit(EXIT_USAGE); /* getopt has said what is wrong */
+    if (argp_parse(&argp, argc, argv, 0, NULL, arguments)) {
+        fputs("Try 'ptdump --help'.\n", stderr); /* getopt has said what is wrong */
+        exit(EXIT_USAGE);
+    }
 }

@@ -24,7 +24,7 @@ static struct output output_for(const struct arguments *arguments, unsigned leve
     return (struct output){
         .json = arguments->json,
         .is_summary = arguments->summary,
-        .printer = {.out = stdout, .json = arguments->json, .live = live},
+        .printer = {.out = stdout, .json = arguments->json, .heads = true, .live = live},
         .summary = {.levels = levels, .tables_by_level = !live},
     };
 }

@@ -36,6 +36,12 @@ static void leaf_text(FILE *out, const struct slot *leaf, bool live)
                 (leaf->prop & PT_TRACKED) ? "  tracked" : "");
 }
 
+/* Over the columns of run_text. Letters of rights and flags stand over their places. */
+static void heads_text(FILE *out, bool live)
+{
+    fprintf(out, "%-14s %-14s    %-14s  PG  RWXU  MT  ADGI%s\n", "FIRST", "LAST", "HPA", live ? "" : "  SW");
+}
+
 static void run_text(FILE *out, const struct slot *first, uint64_t count, bool live)
 {
     fprintf(out, "0x%012" PRIx64 "-0x%012" PRIx64, first->start, last_of(first, count));
@@ -87,6 +93,8 @@ static void flush_run(struct printer *printer)
         fputs(printer->began ? ",\n " : "[\n ", printer->out);
         run_json(printer->out, &printer->first, printer->count, printer->live);
     } else {
+        if (printer->heads && !printer->began)
+            heads_text(printer->out, printer->live);
         run_text(printer->out, &printer->first, printer->count, printer->live);
     }
     printer->began = true;
@@ -150,6 +158,7 @@ static void path_text(FILE *out, enum pt_image_format format, const struct path 
 {
     char text[128];
 
+    heads_text(out, false);
     run_text(out, &path->slot, 1, false);
     if (path->slot.kind == SLOT_LEAF)
         fprintf(out, "0x%" PRIx64 " -> 0x%" PRIx64 "\n", path->address,

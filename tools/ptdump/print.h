@@ -7,10 +7,12 @@
 #include <ept/image.h>
 #include <stdio.h>
 
-/* Runs being put together. Set up with `out`, `json` and `live`; then printer_add for every slot, and printer_end. */
+/* Runs being put together. Set up with `out`, `json`, `heads` and `live`; then printer_add for every slot, and
+ * printer_end. */
 struct printer {
     FILE *out;
     bool json;
+    bool heads;        /* of columns, over the first line of text */
     bool live;         /* a live guest: nobody said what the software's bits of its leaves are */
     bool began;        /* something was printed */
     struct slot first; /* the run that may go on */

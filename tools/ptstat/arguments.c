@@ -116,7 +116,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
 
     switch (key) {
     case ARGP_KEY_INIT:
-        state->err_stream = NULL; /* an error is one line, without argp's advice to try --help */
+        state->err_stream = NULL; /* an error is one line, with advice of our own */
         return 0;
     case KEY_SOCKET:
         arguments->socket = value;
@@ -193,6 +193,8 @@ void arguments_parse(struct arguments *arguments, int argc, char **argv)
 
     *arguments = (struct arguments){.rounds = DEFAULT_ROUNDS};
     argv[0] = program_invocation_short_name;
-    if (argp_parse(&argp, argc, argv, 0, NULL, arguments))
-        exit(EXIT_USAGE); /* getopt has said what is wrong */
+    if (argp_parse(&argp, argc, argv, 0, NULL, arguments)) {
+        fputs("Try 'ptstat --help'.\n", stderr); /* getopt has said what is wrong */
+        exit(EXIT_USAGE);
+    }
 }

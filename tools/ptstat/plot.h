@@ -7,9 +7,10 @@
 
 #include "tools/ptstat/report.h"
 
-#define PLOT_PANELS 2
-#define PLOT_CURVES (2 * REPORT_FIGURES)
-#define PLOT_POINTS 24
+#define PLOT_PANELS  2
+#define PLOT_CURVES  (2 * REPORT_FIGURES)
+#define PLOT_POINTS  24
+#define PLOT_FOLLOWS 2 /* lines */
 
 struct point {
     uint64_t x;
@@ -20,6 +21,7 @@ struct curve {
     char name[REPORT_NAME];
     char beside[REPORT_NAME]; /* as in struct figure */
     bool is_baseline;
+    const char *meaning;              /* a phrase, or NULL */
     struct point points[PLOT_POINTS]; /* ascending x */
     size_t count;
 };
@@ -36,7 +38,8 @@ struct panel {
 
 struct plot {
     char title[128];
-    char place[512]; /* where the figures were taken */
+    char place[512];                   /* where the figures were taken */
+    const char *follows[PLOT_FOLLOWS]; /* what the reader may conclude; NULL: nothing more */
     struct panel panels[PLOT_PANELS];
     size_t count;
 };

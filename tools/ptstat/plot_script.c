@@ -1,21 +1,35 @@
-/* See plot_script.h. Axes are logarithmic, with explicit labels in units that people read. */
+/* See plot_script.h. Axes are logarithmic, with explicit labels in units that people read. No curve hides another where
+ * they meet: each has its own form of point, its points stand a little beside those of others, and those that are drawn
+ * first are broader. */
 #include "tools/ptstat/plot_script.h"
 #include "tools/ptstat/bytes.h"
+#include "tools/ptstat/plot_legend.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #define ROOM 1.5 /* the factor by which axes go beyond what they show */
 
-#define WIDTH  1280
-#define HEIGHT 620
+/* All in pixels: the panels; below them their axes' labels, then the legend, a line for each curve, and what follows.
+ */
+#define WIDTH 1280
+#define LEFT  96
+#define RIGHT (WIDTH - 32)
+#define GAP   38
+#define TOP   115
+#define PANEL 430
+#define AXIS  84
+#define LINE  23
+#define FOOT  22
 
-/* Edges as parts of the whole: the legend has what is right of RIGHT. */
-#define LEFT   0.075
-#define RIGHT  0.775
-#define GAP    0.03
-#define BOTTOM 0.125
-#define TOP    0.815
+/* The points of a panel's curves at one place are spread over this part of the way to the next. */
+#define SPREAD 0.22
+
+/* Figures' lines, from the first that is drawn to the last. */
+#define BROADEST 4.2
+#define THINNEST 1.5
+#define BASELINE 2.0
 
 /* Colours that most people can tell apart (Okabe and Ito's), for figures; baselines that nothing is compared with are
  * grey. */
@@ -118,6 +132,43 @@ static void put_points_scale(const struct panel *panel, FILE *to)
     fputs(")\n", to);
 }
 
+/* Where curve `at` of the panel has its points, as a factor on the axis. */
+static double place_of(const struct panel *panel, size_t at)
+{
+    const double middle = ((double)panel->count - 1) / 2;
+
+    return pow(panel->x_is_size ? 4 : 2, SPREAD * ((double)at - middle) / (double)panel->count);
+}
+
+/* How many of its kind, figures or baselines, the panel has before curve `at`; of its count: the figures. */
+static size_t order_of(const struct panel *panel, size_t at)
+{
+    const bool is_baseline = at < panel->count && panel->curves[at].is_baseline;
+    size_t order = 0;
+
+    for (size_t c = 0; c < at; c++)
+        order += panel->curves[c].is_baseline == is_baseline;
+    return order;
+}
+
+static double width_of(const struct panel *panel, size_t at)
+{
+    const size_t figures = order_of(panel, panel->count);
+
+    if (panel->curves[at].is_baseline || figures < 2)
+        return BASELINE;
+    return BROADEST - (BROADEST - THINNEST) * (double)order_of(panel, at) / (double)(figures - 1);
+}
+
+static int point_of(const struct panel *panel, size_t at)
+{
+    /* gnuplot's numbers: disk, square, triangle, upside down, diamond, pentagon; the baselines' are hollow. */
+    static const int filled[] = {7, 5, 9, 11, 13, 15}, hollow[] = {4, 6, 8, 10, 12};
+    const size_t order = order_of(panel, at);
+
+    return panel->curves[at].is_baseline ? hollow[order % COUNT(hollow)] : filled[order % COUNT(filled)];
+}
+
 /* The colour of a curve: a figure's own; a baseline's that of the first figure that is compared with it. */
 static const char *colour_of(const struct panel *panel, size_t at)
 {
@@ -144,19 +195,19 @@ static void put_curves(const struct plot *plot, size_t p, bool with_legend, FILE
 
     fputs("plot \\\n", to);
     for (size_t c = 0; c < panel->count; c++) /* paler, for they overlap */
-        fprintf(to, "  $d%zu_%zu using 1:2:3:4 with yerrorbars lw 1.5 pt 0 lc rgb '#99%s' notitle, \\\n", p, c,
-                colour_of(panel, c) + 1);
+        fprintf(to, "  $d%zu_%zu using ($1*%.4f):2:3:4 with yerrorbars lw 1.5 pt 0 lc rgb '#99%s' notitle, \\\n", p, c,
+                place_of(panel, c), colour_of(panel, c) + 1);
     for (size_t c = 0; c < panel->count; c++) {
         const struct curve *curve = &panel->curves[c];
 
-        fprintf(to, "  $d%zu_%zu using 1:2 with linespoints lw 2 dt %d pt %d ps 0.6 lc rgb '%s' ", p, c,
-                curve->is_baseline ? 2 : 1, curve->is_baseline ? 4 : 7, colour_of(panel, c));
+        fprintf(to, "  $d%zu_%zu using ($1*%.4f):2 with linespoints lw %.1f dt %d pt %d ps 0.8 lc rgb '%s' ", p, c,
+                place_of(panel, c), width_of(panel, c), curve->is_baseline ? 2 : 1, point_of(panel, c),
+                colour_of(panel, c));
         if (with_legend) {
-            char name[REPORT_NAME + 16];
+            char text[LEGEND_TEXT];
 
-            snprintf(name, sizeof(name), "%s%s", curve->name, curve->is_baseline ? " (baseline)" : "");
             fputs("title ", to);
-            put_text(name, to);
+            put_text(legend_text(plot, curve, text), to);
         } else {
             fputs("notitle", to);
         }
@@ -173,17 +224,47 @@ static bool is_alike(const struct plot *plot)
     return true;
 }
 
+/* Lines of the legend that come before that of panel `p`; of the plot's count: all. */
+static size_t lines_before(const struct plot *plot, size_t p)
+{
+    size_t lines = 0;
+
+    for (size_t i = 0; i < p && !is_alike(plot); i++)
+        lines += plot->panels[i].count;
+    return p == plot->count && is_alike(plot) ? plot->panels[p - 1].count : lines;
+}
+
+static size_t follows_count(const struct plot *plot)
+{
+    size_t count = 0;
+
+    while (count < PLOT_FOLLOWS && plot->follows[count])
+        count++;
+    return count;
+}
+
+static double height_of(const struct plot *plot)
+{
+    return TOP + PANEL + AXIS + FOOT + LINE * (double)(lines_before(plot, plot->count) + follows_count(plot));
+}
+
+/* gnuplot wants parts of the whole, from below. */
+static double down(const struct plot *plot, double pixels)
+{
+    return 1 - pixels / height_of(plot);
+}
+
 static void put_panel(const struct plot *plot, size_t p, FILE *to)
 {
     const struct panel *panel = &plot->panels[p];
     const bool is_shared = is_alike(plot), is_last = p + 1 == plot->count;
-    const double gap = is_shared ? GAP : 3 * GAP, right = is_shared ? RIGHT : 0.975;
-    const double width = (right - LEFT - gap * (double)(plot->count - 1)) / (double)plot->count;
+    const double gap = is_shared ? GAP : 3 * GAP;
+    const double width = (RIGHT - LEFT - gap * (double)(plot->count - 1)) / (double)plot->count;
     const double left = LEFT + (width + gap) * (double)p;
     uint64_t least, most;
 
-    fprintf(to, "set lmargin at screen %g\nset rmargin at screen %g\n", left, left + width);
-    fprintf(to, "set bmargin at screen %g\nset tmargin at screen %g\n", is_shared ? BOTTOM : 0.32, TOP);
+    fprintf(to, "set lmargin at screen %g\nset rmargin at screen %g\n", left / WIDTH, (left + width) / WIDTH);
+    fprintf(to, "set bmargin at screen %g\nset tmargin at screen %g\n", down(plot, TOP + PANEL), down(plot, TOP));
     fputs("set title ", to);
     put_text(panel->title, to);
     fputs(" offset 0,-0.4\nset xlabel ", to);
@@ -194,28 +275,39 @@ static void put_panel(const struct plot *plot, size_t p, FILE *to)
     put_points_scale(panel, to);
     range_of(plot, panel->unit, &least, &most);
     put_scale('y', panel->unit, least, most, !is_shared || !p, to);
-    if (is_shared)
-        fprintf(to, "set key at screen %g,%g left top Left reverse samplen 2.5 spacing 1.35 font ',12'\n", RIGHT + 0.012, TOP);
-    else
-        fprintf(to, "set key at screen %g,%g left top Left reverse samplen 2.5 spacing 1.25\n", left, 0.2);
+    fprintf(to, "set key at screen %g,%g left top Left reverse maxcols 1 samplen 3 spacing 1.3 font ',12'\n",
+            (double)LEFT / WIDTH, down(plot, TOP + PANEL + AXIS + LINE * (double)lines_before(plot, p)));
     put_curves(plot, p, !is_shared || is_last, to);
+}
+
+/* The title, the place, and what follows: labels, of which each has its number. */
+static void put_labels(const struct plot *plot, FILE *to)
+{
+    const double below = TOP + PANEL + AXIS + LINE * ((double)lines_before(plot, plot->count) + 0.9);
+
+    fputs("set label 1 ", to);
+    put_text(plot->title, to);
+    fprintf(to, " at screen %g,%g left font ',19'\nset label 2 ", (double)LEFT / WIDTH, down(plot, 28));
+    put_text(plot->place, to);
+    fprintf(to, " at screen %g,%g left font ',12' textcolor rgb '#555555'\n", (double)LEFT / WIDTH, down(plot, 59));
+    for (size_t i = 0; i < follows_count(plot); i++) {
+        fprintf(to, "set label %zu ", 3 + i);
+        put_text(plot->follows[i], to);
+        fprintf(to, " at screen %g,%g left font ',12'\n", (double)LEFT / WIDTH, down(plot, below + LINE * (double)i));
+    }
 }
 
 void plot_script(const struct plot *plot, FILE *to)
 {
     fprintf(to,
-            "set encoding utf8\nset terminal svg noenhanced size %d,%d background rgb 'white' "
+            "set encoding utf8\nset terminal svg noenhanced size %d,%.0f background rgb 'white' "
             "font 'DejaVu Sans,Verdana,sans-serif,13'\n",
-            WIDTH, HEIGHT);
+            WIDTH, height_of(plot));
     put_data(plot, to);
     fputs("set multiplot\nset border 3 lc rgb '#444444'\nset tics nomirror out scale 0.6 textcolor rgb '#222222'\n"
           "set grid xtics ytics lc rgb '#e2e2e2' lw 1 dt 1\n",
           to);
-    fputs("set label 1 ", to);
-    put_text(plot->title, to);
-    fprintf(to, " at screen %g,0.955 left font ',19'\nset label 2 ", LEFT);
-    put_text(plot->place, to);
-    fprintf(to, " at screen %g,0.905 left font ',12' textcolor rgb '#555555'\n", LEFT);
+    put_labels(plot, to);
     for (size_t p = 0; p < plot->count; p++) {
         put_panel(plot, p, to);
         fputs("unset label\n", to);

@@ -1,5 +1,5 @@
 /* See session.h: what is asked of guests, and what they say. The VMM is known by its control protocol only
- * (include/cleave/control.md). */
+ * (cleave-control(7)). */
 #include "tools/ptstat/session_call.h"
 #include "tools/ptstat/terminal.h"
 #include "tools/ptstat/workload.h"

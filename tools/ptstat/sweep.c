@@ -2,6 +2,7 @@
 #include "tools/ptstat/sweep.h"
 #include "tools/ptstat/arguments.h"
 #include "tools/ptstat/bytes.h"
+#include "tools/ptstat/meanings.h"
 #include "tools/ptstat/mode.h"
 #include "tools/ptstat/plot.h"
 #include "tools/ptstat/terminal.h"
@@ -165,7 +166,9 @@ void sweep_draw(const struct arguments *arguments, struct report *report)
     if (!plot)
         die(EXIT_RUNTIME, "out of memory");
     snprintf(plot->title, sizeof(plot->title), "ptstat %s: %s", report->mode, arguments->mode->plot_title);
-    snprintf(plot->place, sizeof(plot->place), "%s, cpu %s, kvm %s, pages of %s; lines: p50; bars: from min to p90",
+    snprintf(plot->place, sizeof(plot->place),
+             "%s, cpu %s, kvm %s, pages of %s; lines: p50; bars: from min to p90; "
+             "[..]: least and most of the baseline's p50",
              e->kernel, e->cpu, e->kvm, bytes_text(page, e->page_size));
     if (arguments->mode->plots & PLOT_CHILDREN)
         draw_children(arguments, report, &plot->panels[plot->count++]);
@@ -175,6 +178,7 @@ void sweep_draw(const struct arguments *arguments, struct report *report)
         sweep_dirty(arguments, report, UNIT_NS, &plot->panels[plot->count++]);
     if (arguments->mode->plots & PLOT_RESIDENT)
         sweep_resident(arguments, report, &plot->panels[plot->count++]);
+    meanings_set(plot, report->mode);
     progress("plot: drawing");
     plot_draw(plot);
     free(plot);

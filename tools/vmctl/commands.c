@@ -1,4 +1,4 @@
-/* vmctl's subcommands: each makes its calls and shows the reply, as it is for programs or readable for people. */
+/* The subcommands that ask the VMM once and show its reply, and what all subcommands share. */
 #include "tools/vmctl/show.h"
 #include "tools/vmctl/vmctl.h"
 
@@ -16,7 +16,13 @@ int print_error(const char *command, const struct client_error *error)
     return -1;
 }
 
-static int out_of_memory(void)
+bool vmm_has_ended(struct client *client)
+{
+    client_drop_events(client);
+    return client_closed(client);
+}
+
+int out_of_memory(void)
 {
     fprintf(stderr, "vmctl: out of memory\n");
     return -1;
@@ -39,12 +45,12 @@ int call_and_show(struct client *client, const struct arguments *arguments, cons
     return show_reply(arguments, reply, show);
 }
 
-static json_t *guest_parameter(const struct arguments *arguments)
+json_t *guest_parameter(const struct arguments *arguments)
 {
     return json_pack("{s:I}", "guest", (json_int_t)arguments->parameters[0]);
 }
 
-static int show_nothing(const json_t *reply)
+int show_nothing(const json_t *reply)
 {
     (void)reply;
     return 0;
@@ -77,12 +83,12 @@ static int show_guests(const json_t *guests)
     return table_print(table);
 }
 
-static int run_guests(struct client *client, const struct arguments *arguments)
+int run_guests(struct client *client, const struct arguments *arguments)
 {
     return call_and_show(client, arguments, "query-guests", NULL, show_guests);
 }
 
-static int run_tree(struct client *client, const struct arguments *arguments)
+int run_tree(struct client *client, const struct arguments *arguments)
 {
     return call_and_show(client, arguments, "query-guests", NULL, show_tree);
 }
@@ -128,7 +134,7 @@ static int show_fork(const json_t *report)
     return 0;
 }
 
-static int run_fork(struct client *client, const struct arguments *arguments)
+int run_fork(struct client *client, const struct arguments *arguments)
 {
     json_t *guest = arguments->options & OPTION_GUEST ? json_integer((json_int_t)arguments->guest) : NULL;
     json_t *count = arguments->options & OPTION_COUNT ? json_integer((json_int_t)arguments->count) : NULL;
@@ -137,19 +143,14 @@ static int run_fork(struct client *client, const struct arguments *arguments)
     return call_and_show(client, arguments, "fork", parameters, show_fork);
 }
 
-static int run_pause(struct client *client, const struct arguments *arguments)
+int run_pause(struct client *client, const struct arguments *arguments)
 {
     return call_and_show(client, arguments, "pause", guest_parameter(arguments), show_nothing);
 }
 
-static int run_resume(struct client *client, const struct arguments *arguments)
+int run_resume(struct client *client, const struct arguments *arguments)
 {
     return call_and_show(client, arguments, "resume", guest_parameter(arguments), show_nothing);
-}
-
-static int run_kill(struct client *client, const struct arguments *arguments)
-{
-    return call_and_show(client, arguments, "kill", guest_parameter(arguments), show_nothing);
 }
 
 static int show_checkpoint(const json_t *report)
@@ -159,7 +160,7 @@ static int show_checkpoint(const json_t *report)
     return 0;
 }
 
-static int run_checkpoint(struct client *client, const struct arguments *arguments)
+int run_checkpoint(struct client *client, const struct arguments *arguments)
 {
     return call_and_show(client, arguments, "checkpoint", guest_parameter(arguments), show_checkpoint);
 }
@@ -173,7 +174,7 @@ static int show_reset(const json_t *report)
     return 0;
 }
 
-static int run_reset(struct client *client, const struct arguments *arguments)
+int run_reset(struct client *client, const struct arguments *arguments)
 {
     return call_and_show(client, arguments, "reset", guest_parameter(arguments), show_reset);
 }
@@ -202,130 +203,9 @@ static int show_stats(const json_t *stats)
     return table_print(table);
 }
 
-static int run_stats(struct client *client, const struct arguments *arguments)
+int run_stats(struct client *client, const struct arguments *arguments)
 {
     return call_and_show(client, arguments, "query-stats", guest_parameter(arguments), show_stats);
-}
-
-static void show_leaf(const json_t *reply)
-{
-    printf("hpa 0x%" PRIx64 " (%s), %s%s%s%s%s, %s\npage of %s at 0x%" PRIx64 "\n", member_number(reply, "hpa"),
-           member_text(reply, "backing"), member_true(reply, "read") ? "r" : "-",
-           member_true(reply, "write") ? "w" : "-", member_true(reply, "execute") ? "x" : "-",
-           member_true(reply, "accessed") ? ", accessed" : "", member_true(reply, "dirty") ? ", dirty" : "",
-           member_text(reply, "memory_type"), size_words(member_number(reply, "page_size")).text,
-           member_number(reply, "page_start"));
-}
-
-static int show_translation(const json_t *reply)
-{
-    if (member_true(reply, "mapped"))
-        show_leaf(reply);
-    else
-        puts("not mapped");
-    struct table *table = table_new(2);
-    table_add(table, "LEVEL");
-    table_add(table, "ENTRY");
-    size_t index;
-    json_t *step;
-    json_array_foreach(json_object_get(reply, "steps"), index, step)
-    {
-        table_add_number(table, member_number(step, "level"));
-        table_add(table, member_text(step, "entry"));
-    }
-    return table_print(table);
-}
-
-static int run_translate(struct client *client, const struct arguments *arguments)
-{
-    json_t *parameters = json_pack("{s:I, s:I}", "guest", (json_int_t)arguments->parameters[0], "gpa",
-                                   (json_int_t)arguments->parameters[1]);
-    return call_and_show(client, arguments, "translate", parameters, show_translation);
-}
-
-/* "0000000000200000  48 65 6c 6c 6f ...  |Hello|", 16 bytes a line. */
-static void dump_bytes(uint64_t address, const unsigned char *bytes, size_t length)
-{
-    for (size_t line = 0; line < length; line += 16) {
-        size_t here = length - line < 16 ? length - line : 16;
-        printf("%016" PRIx64 " ", address + line);
-        for (size_t i = 0; i < 16; i++) {
-            if (i == 8)
-                putchar(' ');
-            if (i < here)
-                printf(" %02x", bytes[line + i]);
-            else
-                fputs("   ", stdout);
-        }
-        fputs("  |", stdout);
-        for (size_t i = 0; i < here; i++)
-            putchar(bytes[line + i] >= 0x20 && bytes[line + i] < 0x7F ? bytes[line + i] : '.');
-        puts("|");
-    }
-}
-
-static int run_read_memory(struct client *client, const struct arguments *arguments)
-{
-    uint64_t guest = arguments->parameters[0], gpa = arguments->parameters[1], left = arguments->parameters[2];
-    if (arguments->json)
-        return call_and_show(client, arguments, "read-memory",
-                             json_pack("{s:I, s:I, s:I}", "guest", (json_int_t)guest, "gpa", (json_int_t)gpa, "length",
-                                       (json_int_t)left),
-                             show_nothing);
-    static unsigned char bytes[65536];
-    while (left > 0) {
-        size_t piece = left < sizeof bytes ? (size_t)left : sizeof bytes;
-        struct client_error error;
-        if (client_read_memory(client, guest, gpa, piece, bytes, &error) < 0)
-            return print_error("read-memory", &error);
-        if (arguments->options & OPTION_RAW)
-            fwrite(bytes, 1, piece, stdout);
-        else
-            dump_bytes(gpa, bytes, piece);
-        gpa += piece;
-        left -= piece;
-    }
-    return 0;
-}
-
-static int show_console(const json_t *reply)
-{
-    const json_t *text = json_object_get(reply, "text");
-    if (json_is_string(text))
-        show_guest_text(json_string_value(text), json_string_length(text));
-    return 0;
-}
-
-static int run_console(struct client *client, const struct arguments *arguments)
-{
-    return call_and_show(client, arguments, "query-console", guest_parameter(arguments), show_console);
-}
-
-static int show_marks(const json_t *marks)
-{
-    struct table *table = table_new(3);
-    table_add(table, "TIME");
-    table_add(table, "VALUE");
-    table_add(table, "SINCE THE LAST");
-    uint64_t last_ns = 0;
-    size_t index;
-    json_t *mark;
-    json_array_foreach(marks, index, mark)
-    {
-        char when[32];
-        uint64_t ns = member_number(mark, "timestamp_ns");
-        snprintf(when, sizeof when, "%" PRIu64 ".%06" PRIu64, ns / 1000000000, ns / 1000 % 1000000);
-        table_add(table, when);
-        table_add_number(table, member_number(mark, "value"));
-        table_add(table, index && ns >= last_ns ? time_words(ns - last_ns).text : "-");
-        last_ns = ns;
-    }
-    return table_print(table);
-}
-
-static int run_marks(struct client *client, const struct arguments *arguments)
-{
-    return call_and_show(client, arguments, "query-marks", guest_parameter(arguments), show_marks);
 }
 
 static int show_version(const json_t *facts)
@@ -346,7 +226,7 @@ static int show_version(const json_t *facts)
     return table_print(table);
 }
 
-static int run_version(struct client *client, const struct arguments *arguments)
+int run_version(struct client *client, const struct arguments *arguments)
 {
     return call_and_show(client, arguments, "query-version", NULL, show_version);
 }
@@ -389,43 +269,12 @@ static int show_commands(const json_t *commands)
     return table_print(table);
 }
 
-static int run_commands(struct client *client, const struct arguments *arguments)
+int run_commands(struct client *client, const struct arguments *arguments)
 {
     return call_and_show(client, arguments, "query-commands", NULL, show_commands);
 }
 
-static int run_events(struct client *client, const struct arguments *arguments)
-{
-    return follow_events(client, arguments->json);
-}
-
-static int run_quit(struct client *client, const struct arguments *arguments)
+int run_quit(struct client *client, const struct arguments *arguments)
 {
     return call_and_show(client, arguments, "quit", NULL, show_nothing);
 }
-
-const struct subcommand subcommands[] = {
-    {"guests", {0}, 0, run_guests},
-    {"tree", {0}, 0, run_tree},
-    {"fork", {0}, OPTION_GUEST | OPTION_COUNT | OPTION_PAUSED, run_fork},
-    {"pause", {"GUEST"}, 0, run_pause},
-    {"resume", {"GUEST"}, 0, run_resume},
-    {"kill", {"GUEST"}, 0, run_kill},
-    {"checkpoint", {"GUEST"}, 0, run_checkpoint},
-    {"reset", {"GUEST"}, 0, run_reset},
-    {"snapshot", {"GUEST", "FILE"}, OPTION_DIFF | OPTION_COMPRESS, run_snapshot},
-    {"restore", {"FILE"}, OPTION_PAUSED | OPTION_EAGER, run_restore},
-    {"snapshot-info", {"FILE"}, WITHOUT_VMM, run_snapshot_info},
-    {"snapshot-verify", {"FILE"}, WITHOUT_VMM, run_snapshot_verify},
-    {"stats", {"GUEST"}, 0, run_stats},
-    {"translate", {"GUEST", "GPA"}, 0, run_translate},
-    {"read-memory", {"GUEST", "GPA", "LENGTH"}, OPTION_RAW, run_read_memory},
-    {"console", {"GUEST"}, 0, run_console},
-    {"marks", {"GUEST"}, 0, run_marks},
-    {"events", {0}, 0, run_events},
-    {"version", {0}, 0, run_version},
-    {"commands", {0}, 0, run_commands},
-    {"quit", {0}, 0, run_quit},
-};
-
-const size_t subcommand_count = sizeof subcommands / sizeof subcommands[0];

@@ -17,12 +17,6 @@ static int refuse(const struct snapshot_error *error)
     return -1;
 }
 
-static int out_of_memory(void)
-{
-    fprintf(stderr, "vmctl: out of memory\n");
-    return -1;
-}
-
 /* Text that came from a file: JSON has no room for what is not UTF-8. */
 static json_t *json_of(const char *text)
 {

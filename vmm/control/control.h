@@ -1,5 +1,5 @@
 /*
- * The control socket: serves the protocol of include/cleave/control.md on a Unix socket, for vmctl and programs. It
+ * The control socket: serves the protocol of cleave-control(7) on a Unix socket, for vmctl and programs. It
  * calls the machine through vmm/family.h only, on the event-loop thread only, and never waits for a client.
  */
 #ifndef VMM_CONTROL_CONTROL_H

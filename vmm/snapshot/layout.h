@@ -1,4 +1,4 @@
-/* What lies where in a snapshot file, as include/cleave/snapshot_format.md says in words. Structs are read and written
+/* What lies where in a snapshot file, as cleave-snapshot(5) says in words. Structs are read and written
  * as they lie in memory, which is why they stand here with their sizes asserted. */
 #ifndef VMM_SNAPSHOT_LAYOUT_H
 #define VMM_SNAPSHOT_LAYOUT_H
