@@ -29,9 +29,9 @@
 
 enum snapshot_error_class {
     SNAPSHOT_INVALID,  /* the file's content; the text names the field */
-    SNAPSHOT_ARGUMENT, /* the path: a directory, an empty one, no permission, not there */
-    SNAPSHOT_IO,
-    SNAPSHOT_NO_MEMORY,
+    SNAPSHOT_ARGUMENT, /* what is asked for cannot be: the path is a directory, empty, forbidden, not there */
+    SNAPSHOT_IO,       /* the host's kernel reported an error on a file; a disk is full; a file was cut off meanwhile */
+    SNAPSHOT_NO_MEMORY, /* or no descriptors */
     SNAPSHOT_CANCELLED,
 };
 
@@ -47,6 +47,12 @@ enum snapshot_kind { SNAPSHOT_FULL = 1, SNAPSHOT_DIFF = 2 };
 struct snapshot_name {
     uint8_t id[16];
     uint64_t header_checksum;
+};
+
+/* The names of all files that a chain has: names[0] is a full one's, each other's file builds on the one before it. */
+struct snapshot_lineage {
+    struct snapshot_name names[SNAPSHOT_CHAIN_MAX];
+    unsigned count;
 };
 
 /* What the machine is and was at the instant. */
@@ -117,9 +123,9 @@ struct snapshot_source {
 struct snapshot_job {
     const char *path;
     enum snapshot_kind kind;
-    bool compress;                      /* zstd; such a file cannot be mapped */
-    const struct snapshot_name *parent; /* of a diff, else NULL */
-    const char *parent_path;            /* where it was saved or restored from */
+    bool compress;                         /* zstd; such a file cannot be mapped */
+    const struct snapshot_lineage *parent; /* of a diff: its parent's, 1 to SNAPSHOT_CHAIN_MAX - 1; else NULL */
+    const char *parent_path;               /* where the parent was saved or restored from */
     const struct snapshot_state *state;
     const struct snapshot_source *sources; /* ascending, not overlapping. Full: memory in no source is zero. Diff: it is
                                               as in the parent */
@@ -130,15 +136,19 @@ struct snapshot_job {
 };
 
 struct snapshot_result {
-    struct snapshot_name name;
-    uint64_t bytes;      /* of the file */
-    uint64_t pages;      /* whose data is in it */
-    uint64_t zero_pages; /* of the sources; they take no space */
+    struct snapshot_lineage lineage; /* the new file's name is the last */
+    uint64_t bytes;                  /* of the file */
+    uint64_t pages;                  /* whose data is in it */
+    uint64_t zero_pages;             /* of the sources; they take no space */
 };
 
 /*
  * Writes the file: into one without a name, fsync, then under `path` in one step, then fsync of the directory. Whatever
  * happens, at `path` is either what was there or the whole new snapshot, and on failure nothing else is left.
+ *
+ * A diff is refused (SNAPSHOT_ARGUMENT) that could never be restored: where the file at `path` is one that it builds
+ * on, by whatever name it went before; where one of these has been elsewhere when it was looked for, and `path` is the
+ * place that it would be looked for again; where another file has taken the place of one.
  */
 int snapshot_save(const struct snapshot_job *job, struct snapshot_result *result, struct snapshot_error *error);
 
@@ -182,6 +192,8 @@ struct snapshot_chain {
  * missing, or another than the one meant, or whose machine differs, or a cycle: SNAPSHOT_INVALID, naming both. */
 int snapshot_chain_open(struct snapshot_chain *chain, const char *path, struct snapshot_error *error);
 void snapshot_chain_close(struct snapshot_chain *chain);
+
+void snapshot_chain_lineage(const struct snapshot_chain *chain, struct snapshot_lineage *lineage);
 
 /* What the memory of the chain is: ascending, whole of [0, memory), adjacent ones merged where they are adjacent in the
  * file too. */

@@ -147,7 +147,7 @@ static void make_input(const char *path)
 static void make_corpus(const char *folder)
 {
     static const char *const names[] = {"full", "packed", "diff"};
-    struct snapshot_name parent = {{1}, 2};
+    struct snapshot_lineage parent = {{{{1}, 2}}, 1};
     struct snapshot_state state = small_state();
     struct snapshot_source sources[] = {{0x5000, 4096, -1, 0}, {0x6000, 8192, -1, 0}};
     char path[4096], page[4096] = "page";

@@ -65,7 +65,7 @@ static void tear_down(void)
 static void reset(void)
 {
     struct cleave_reset_report report;
-    must(cleave_guest_reset(family, guest, CLEAVE_RESET_AS_IT_WAS, &report, &failure));
+    must(cleave_guest_reset(family, guest, CLEAVE_RESET_PAUSED, &report, &failure));
 }
 
 /* One execution with an input of which only the first bytes are not zero. */

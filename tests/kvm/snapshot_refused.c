@@ -182,7 +182,7 @@ START_TEST(places_that_take_no_file_are_not_saved_to)
     write_file(snapshot_place("plain"), "text", 4);
     not_saved(&rig, snapshot_place("plain/file"), "InvalidArgument", "Not a directory");
     not_saved(&rig, "/dev/null", "InvalidArgument", "/dev/null");
-    not_saved(&rig, "/proc/file", "IOError", "/proc/file");
+    not_saved(&rig, "/proc/file", "InvalidArgument", "/proc/file");
     char name[300];
     memset(name, 'x', sizeof name - 1);
     name[sizeof name - 1] = '\0';
@@ -290,6 +290,55 @@ START_TEST(diff_whose_parent_has_been_replaced_is_refused)
     rig_snapshot(&rig, 0, snapshot_place("full"));
     rig_diff(&rig, 0, snapshot_place("diff"));
     rig_run_on(&rig, 0, 1000);
+    rig_quit(&rig);
+}
+END_TEST
+
+/* What a guest's diff would build on is known by name, wherever the files are: for a guest that made them, one that was
+ * restored from them and one that was forked. */
+static void builds_on(struct rig *rig, uint64_t guest, const char *path)
+{
+    rig_refused(rig, "InvalidArgument", "builds on", "snapshot", "{s:I, s:s, s:s}", "guest", (json_int_t)guest, "path",
+                path, "kind", "diff");
+    rig_refused(rig, "InvalidArgument", "builds on", "snapshot", "{s:I, s:s, s:s, s:b}", "guest", (json_int_t)guest,
+                "path", path, "kind", "diff", "compress", 1);
+}
+
+static void move(const char *from, const char *to)
+{
+    char old[512], new[512];
+    snprintf(old, sizeof old, "%s", snapshot_place(from));
+    snprintf(new, sizeof new, "%s", snapshot_place(to));
+    ck_assert_int_eq(rename(old, new), 0);
+}
+
+START_TEST(diff_cannot_replace_what_it_builds_on_wherever_that_is)
+{
+    static const char *const names[] = {"a", "b", "c"};
+    struct rig rig = start_counter();
+    make_folder("x");
+    rig_snapshot(&rig, 0, snapshot_place("a"));
+    rig_diff(&rig, 0, snapshot_place("b"));
+    rig_diff(&rig, 0, snapshot_place("c"));
+    const uint64_t guests[] = {0, rig_fork(&rig, 0, 1, false, NULL),
+                               rig_restore(&rig, snapshot_place("c"), RESTORE_EAGER)}; /* it runs from no file */
+    for (unsigned i = 0; i < 3; i++) {
+        move("b", "x/b"); /* one in between */
+        builds_on(&rig, guests[i], snapshot_place("a"));
+        builds_on(&rig, guests[i], snapshot_place("b")); /* its place */
+        move("x/b", "b");
+        move("c", "x/c"); /* the parent */
+        builds_on(&rig, guests[i], snapshot_place("a"));
+        builds_on(&rig, guests[i], snapshot_place("b"));
+        move("x/c", "c");
+        for (unsigned name = 0; name < 3; name++) {
+            move(names[name], "other");
+            builds_on(&rig, guests[i], snapshot_place("other"));
+            move("other", names[name]);
+        }
+        rig_diff(&rig, guests[i], snapshot_place("d"));
+        rig_do(&rig, "kill", rig_restore(&rig, snapshot_place("d"), RESTORE_PAUSED | RESTORE_EAGER));
+    }
     rig_quit(&rig);
 }
 END_TEST
@@ -489,6 +538,7 @@ int main(void)
     tcase_add_test(tests, diff_without_anything_to_build_on_is_refused);
     tcase_add_test(tests, diff_that_no_chain_has_room_for_is_refused);
     tcase_add_test(tests, diff_whose_parent_has_been_replaced_is_refused);
+    tcase_add_test(tests, diff_cannot_replace_what_it_builds_on_wherever_that_is);
     tcase_add_test(tests, files_that_a_guest_needs_are_not_replaced_by_its_own);
     tcase_add_test(tests, missing_permission_is_said);
     tcase_add_test(tests, read_only_file_system_is_said);

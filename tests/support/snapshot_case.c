@@ -191,7 +191,7 @@ struct snapshot_result case_save(const struct snapshot_job *job)
     return result;
 }
 
-struct snapshot_result case_save_diff(struct snapshot_case *c, const char *path, const struct snapshot_name *parent,
+struct snapshot_result case_save_diff(struct snapshot_case *c, const char *path, const struct snapshot_lineage *parent,
                                       const char *parent_path, uint8_t *dirty, bool compress)
 {
     uint64_t pages = c->memory / SNAPSHOT_PAGE;

@@ -48,7 +48,7 @@ struct snapshot_job case_job(const struct snapshot_case *c, const char *path);
 struct snapshot_result case_save(const struct snapshot_job *job);
 
 /* A diff of the pages marked in `dirty`, which is cleared. */
-struct snapshot_result case_save_diff(struct snapshot_case *c, const char *path, const struct snapshot_name *parent,
+struct snapshot_result case_save_diff(struct snapshot_case *c, const char *path, const struct snapshot_lineage *parent,
                                       const char *parent_path, uint8_t *dirty, bool compress);
 
 struct snapshot *case_snapshot(const char *path); /* opened */

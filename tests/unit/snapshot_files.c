@@ -29,7 +29,7 @@ START_TEST(state_comes_back)
 
     case_expect_state(snapshot_state(snapshot), &c.state);
     ck_assert_str_eq(snapshot_path(snapshot), job.path);
-    ck_assert_mem_eq(snapshot_name(snapshot), &result.name, sizeof result.name);
+    ck_assert_mem_eq(snapshot_name(snapshot), &result.lineage.names[0], sizeof(struct snapshot_name));
     ck_assert_uint_eq(snapshot_bytes(snapshot), result.bytes);
     ck_assert_int_eq(snapshot_kind(snapshot), SNAPSHOT_FULL);
     ck_assert_ptr_null(snapshot_parent(snapshot));
@@ -98,7 +98,7 @@ static void diffs_come_back(bool compress_some)
     for (unsigned i = 0; i < 8; i++) {
         if (i) {
             case_scribble(&c, 1 + i * 2, dirty);
-            result = case_save_diff(&c, case_path(&c, names[i]), &result.name, case_path(&c, names[i - 1]), dirty,
+            result = case_save_diff(&c, case_path(&c, names[i]), &result.lineage, case_path(&c, names[i - 1]), dirty,
                                     compress_some && i % 3 == 1);
         }
         models[i] = malloc(c.memory);
@@ -128,7 +128,7 @@ START_TEST(extents_do_not_go_from_file_to_file)
     case_fill(&c, 0, SNAPSHOT_PAGE);
     case_fill(&c, 2 * SNAPSHOT_PAGE, SNAPSHOT_PAGE);
     dirty[0] = dirty[2] = 1; /* at 4096 and 8192 too */
-    case_save_diff(&c, case_path(&c, "1"), &result.name, job.path, dirty, false);
+    case_save_diff(&c, case_path(&c, "1"), &result.lineage, job.path, dirty, false);
     case_expect(case_path(&c, "1"), c.ram, c.memory);
     free(dirty);
 }
@@ -144,7 +144,8 @@ START_TEST(a_diff_of_nothing)
     case_scribble(&c, 5, NULL);
     struct snapshot_result result = case_save(&job);
     for (unsigned i = 1; i < 5; i++) {
-        result = case_save_diff(&c, case_path(&c, names[i]), &result.name, case_path(&c, names[i - 1]), dirty, i % 2);
+        result =
+            case_save_diff(&c, case_path(&c, names[i]), &result.lineage, case_path(&c, names[i - 1]), dirty, i % 2);
         ck_assert_uint_eq(result.pages + result.zero_pages, 0);
         case_expect(case_path(&c, names[i]), c.ram, c.memory);
     }
@@ -226,7 +227,7 @@ START_TEST(loading_writes_no_zero_page)
     struct snapshot_result result = case_save(&job);
     memset(c.ram + CASE_MIB, 0, CASE_MIB);
     memset(dirty + CASE_MIB / SNAPSHOT_PAGE, 1, CASE_MIB / SNAPSHOT_PAGE);
-    case_save_diff(&c, case_path(&c, "1"), &result.name, job.path, dirty, false);
+    case_save_diff(&c, case_path(&c, "1"), &result.lineage, job.path, dirty, false);
 
     struct snapshot_chain chain = case_chain(case_path(&c, "1"));
     memset(memory, 0x5a, c.memory);

@@ -29,7 +29,7 @@ static void setup(void)
 
     dirty = calloc(c.memory / SNAPSHOT_PAGE, 1);
     memset(dirty + 5, 1, 4); /* two pages of data and two of zeros */
-    case_save_diff(&c, case_path(&c, "diff"), &result.name, job.path, dirty, false);
+    case_save_diff(&c, case_path(&c, "diff"), &result.lineage, job.path, dirty, false);
     diff = case_read(case_path(&c, "diff"));
     job = case_job(&c, case_path(&c, "packed"));
     job.compress = true;

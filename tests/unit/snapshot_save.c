@@ -117,13 +117,17 @@ END_TEST
 
 START_TEST(a_job_that_makes_no_sense_is_refused)
 {
-    struct snapshot_name name = {{0}, 0};
+    struct snapshot_lineage lineage = {.count = 0};
     job.kind = SNAPSHOT_DIFF;
     expect_failure(SNAPSHOT_ARGUMENT, "a diff has a parent, a full snapshot has none");
     job.kind = SNAPSHOT_FULL;
-    job.parent = &name;
+    job.parent = &lineage;
     job.parent_path = "b";
     expect_failure(SNAPSHOT_ARGUMENT, "a diff has a parent, a full snapshot has none");
+    job.kind = SNAPSHOT_DIFF;
+    expect_failure(SNAPSHOT_ARGUMENT, "it would build on 0 files: must be 1 to 63");
+    lineage.count = SNAPSHOT_CHAIN_MAX;
+    expect_failure(SNAPSHOT_ARGUMENT, "it would build on 64 files: must be 1 to 63");
     job.kind = (enum snapshot_kind)3;
     expect_failure(SNAPSHOT_ARGUMENT, "kind is 3");
     job = case_job(&c, job.path);

@@ -27,7 +27,7 @@ static void setup(void)
     dirty = calloc(c.memory / SNAPSHOT_PAGE, 1);
     memset(dirty + 512, 1, 3);
     case_punch(&c, 2 * CASE_MIB, SNAPSHOT_PAGE);
-    diff = case_save_diff(&c, case_path(&c, "diff.snap"), &full.name, job.path, dirty, true);
+    diff = case_save_diff(&c, case_path(&c, "diff.snap"), &full.lineage, job.path, dirty, true);
     free(dirty);
 }
 
@@ -95,7 +95,7 @@ START_TEST(info_is_json)
 {
     char identity[33];
     for (unsigned i = 0; i < 16; i++)
-        snprintf(identity + (size_t)2 * i, 3, "%02x", full.name.id[i]);
+        snprintf(identity + (size_t)2 * i, 3, "%02x", full.lineage.names[0].id[i]);
     expect("snapshot-info --json diff.snap", 0, "{");
     json_t *info = json_of_output(), *parent = json_object_get(info, "parent");
     ck_assert_str_eq(json_string_value(json_object_get(info, "kind")), "diff");

@@ -52,7 +52,8 @@ static int return_memory(struct resetting *r)
 {
     struct machine *machine = r->machine;
     if (machine_read_log(machine, r->failure) < 0 ||
-        memory_return(&machine->memory, &r->report->dropped_pages, r->failure) < 0)
+        memory_return(&machine->memory, &r->report->dropped_pages, r->failure) < 0 ||
+        machine_clear_log(machine, r->failure) < 0)
         return -1;
     return return_identity(r);
 }

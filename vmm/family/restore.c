@@ -160,12 +160,14 @@ static int make_memory(struct making *m)
     return 0;
 }
 
-/* KVM is the judge of what a vCPU can be; what it refuses is the file's fault. */
+/* KVM is the judge of what a vCPU can be; what it refuses is the file's fault, unless it has no memory left. */
 static int restore_vcpus(struct making *m)
 {
     struct cleave_failure reason;
     if (machine_restore_vm(m->machine->vm, m->state, &reason) == 0)
         return 0;
+    if (reason.kind == CLEAVE_NO_MEMORY)
+        return fail(m->failure, CLEAVE_NO_MEMORY, "%s: its vCPUs' state cannot be set: %s", m->path, reason.text);
     return fail(m->failure, CLEAVE_SNAPSHOT_INVALID, "%s: no vCPU can be in this state: %s", m->path, reason.text);
 }
 
@@ -177,8 +179,7 @@ static int remember_origin(struct making *m)
         machine->saved.path = strdup(m->path);
     if (!machine->saved.path)
         return fail(m->failure, CLEAVE_NO_MEMORY, "out of memory for a guest");
-    machine->saved.name = *snapshot_name(m->top);
-    machine->saved.chain = m->chain->count;
+    snapshot_chain_lineage(m->chain, &machine->saved.lineage);
     return memory_track_unsaved(&machine->memory, m->failure);
 }
 

@@ -90,23 +90,7 @@ static int compare_base(void *context, const struct view_run *run)
     return file && is_file(search->target, file->device, file->inode);
 }
 
-/* Is it one of the files that a new diff of this guest would build on? */
-static bool is_ancestor(const struct machine *machine, const struct stat *target)
-{
-    struct snapshot_chain chain;
-    struct snapshot_error error;
-    if (snapshot_chain_open(&chain, machine->saved.path, &error) < 0)
-        return false; /* it has been moved, and with it out of the way */
-    bool found = false;
-    for (unsigned i = 0; i < chain.count; i++) {
-        struct stat now;
-        found |= fstat(snapshot_fd(chain.files[i]), &now) == 0 && is_file(target, now.st_dev, now.st_ino);
-    }
-    snapshot_chain_close(&chain);
-    return found;
-}
-
-/* What is at the path must not be what the guest, or the new file, needs. */
+/* What is at the path must not be what the guest needs. What a diff needs, snapshot_save() looks at. */
 static int check_target(struct cleave_family *family, struct machine *machine,
                         const struct cleave_save_request *request, struct cleave_failure *failure)
 {
@@ -117,9 +101,6 @@ static int check_target(struct cleave_family *family, struct machine *machine,
     if (view_each_run(&machine->memory.view, compare_base, &search))
         return fail(failure, CLEAVE_INVALID_ARGUMENT, "%s: guest %" PRIu64 " runs from this file; save to another one",
                     request->path, machine->id);
-    if (request->diff && is_ancestor(machine, &target))
-        return fail(failure, CLEAVE_INVALID_ARGUMENT,
-                    "%s: the diff would replace a snapshot that it builds on; save to another file", request->path);
     return 0;
 }
 
@@ -133,10 +114,10 @@ static int check(struct cleave_family *family, struct machine *machine, const st
     if (request->diff && !machine->saved.path)
         return fail(failure, CLEAVE_UNSUPPORTED,
                     "guest %" PRIu64 " has no snapshot that a diff could build on; make a full one first", machine->id);
-    if (request->diff && machine->saved.chain >= SNAPSHOT_CHAIN_MAX)
+    if (request->diff && machine->saved.lineage.count >= SNAPSHOT_CHAIN_MAX)
         return fail(failure, CLEAVE_UNSUPPORTED,
                     "guest %" PRIu64 ": its last snapshot builds on %u others, and no more can be; make a full one",
-                    machine->id, machine->saved.chain - 1);
+                    machine->id, machine->saved.lineage.count - 1);
     return check_target(family, machine, request, failure);
 }
 
@@ -149,8 +130,7 @@ int family_inherit_saved(struct cleave_family *family, struct machine *child, co
     child->saved.path = strdup(parent->saved.path);
     if (!child->saved.path)
         return fail(failure, CLEAVE_NO_MEMORY, "out of memory for a guest");
-    child->saved.name = parent->saved.name;
-    child->saved.chain = parent->saved.chain;
+    child->saved.lineage = parent->saved.lineage;
     if (memory_track_unsaved(&child->memory, failure) < 0)
         return -1;
     for (size_t i = 0; i < bitmap_words(child->memory.bytes / PAGE_BYTES); i++)
@@ -171,8 +151,7 @@ static int prepare(struct save *save, struct machine *machine, const struct clea
     save->unsaved = calloc(bitmap_words(machine->memory.bytes / PAGE_BYTES), sizeof(uint64_t));
     if (request->diff) {
         save->parent.path = strdup(machine->saved.path);
-        save->parent.name = machine->saved.name;
-        save->parent.chain = machine->saved.chain;
+        save->parent.lineage = machine->saved.lineage;
     }
     if (!save->path || !save->unsaved || (request->diff && !save->parent.path))
         return fail(failure, CLEAVE_NO_MEMORY, "out of memory for a snapshot");
@@ -180,7 +159,7 @@ static int prepare(struct save *save, struct machine *machine, const struct clea
         .path = save->path,
         .kind = request->diff ? SNAPSHOT_DIFF : SNAPSHOT_FULL,
         .compress = request->compress,
-        .parent = request->diff ? &save->parent.name : NULL,
+        .parent = request->diff ? &save->parent.lineage : NULL,
         .parent_path = save->parent.path,
         .state = &save->state.state,
         .context = save,
@@ -337,7 +316,7 @@ static void settle_guest(struct save *save)
         return;
     }
     free(machine->saved.path);
-    machine->saved = (struct saved_as){path, save->result.name, save->parent.chain + 1};
+    machine->saved = (struct saved_as){path, save->result.lineage};
     machine->snapshots++;
 }
 

@@ -9,20 +9,42 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define STACK_BYTES (512 << 10)
+#define AGAIN_MOST  100     /* times in a row that KVM_RUN may ask to be called again, */
+#define AGAIN_NS    1000000 /* and how long is waited in between */
 
-/* One entry into the guest and what comes of it. False: the vCPU must stop, or look whether it must. */
+/* KVM_RUN was interrupted: a caller that runs the vCPU itself looks what for, be it a timer of its own. */
+static void take_kick(struct vcpu *vcpu)
+{
+    struct kick_target *caller = vcpu->index == 0 ? vcpu->vm->caller : NULL;
+    kick_eat();
+    if (caller)
+        atomic_store(&caller->attention, true);
+}
+
+/* EAGAIN passes by, or stays for good: the kernel may want a thread of its own for a VM's first entry, and there is
+ * none. */
+static bool wait_to_try_again(struct vcpu *vcpu)
+{
+    nanosleep(&(struct timespec){.tv_nsec = AGAIN_NS}, NULL);
+    return ++vcpu->again < AGAIN_MOST;
+}
+
+/* One entry into the guest and what comes of it. False: the vCPU must stop. */
 static bool run_once(struct vcpu *vcpu)
 {
     const struct vm_runner *runner = vcpu->vm->runner;
-    if (kvm_run_vcpu(vcpu->fd) == 0)
+    const int error = kvm_run_vcpu(vcpu->fd) == 0 ? 0 : errno;
+    if (error == EAGAIN ? !wait_to_try_again(vcpu) : error && error != EINTR)
+        return runner->error(vcpu, error);
+    vcpu->again = error == EAGAIN ? vcpu->again : 0;
+    if (!error)
         return runner->exit(vcpu);
-    if (errno != EINTR && errno != EAGAIN)
-        return runner->error(vcpu, errno);
-    if (errno == EINTR)
-        kick_eat();
+    if (error == EINTR)
+        take_kick(vcpu);
     vcpu->incomplete = false;
     return true;
 }
@@ -57,10 +79,10 @@ static void complete_io(struct vcpu *vcpu)
 /* Where that fails the vCPU cannot be taken out of the guest; KVM refuses no set of this size. */
 static void set_mask(struct vcpu *vcpu, const sigset_t *mask)
 {
-    if (memcmp(&vcpu->mask, mask, sizeof vcpu->mask) == 0)
+    if (vcpu->has_mask && memcmp(&vcpu->mask, mask, sizeof vcpu->mask) == 0)
         return;
-    if (kvm_set_signal_mask(vcpu->fd, mask) == 0)
-        vcpu->mask = *mask;
+    vcpu->has_mask = kvm_set_signal_mask(vcpu->fd, mask) == 0;
+    vcpu->mask = *mask;
 }
 
 static void *vcpu_main(void *argument)

@@ -36,7 +36,8 @@ struct vcpu {
     int stats; /* see kvm_open_stats() */
     struct kvm_run *run;
     pthread_t thread;
-    sigset_t mask; /* as KVM has it for KVM_RUN; whoever runs the vCPU sets it */
+    bool has_mask; /* KVM has `mask` for KVM_RUN; whoever runs the vCPU sets it */
+    sigset_t mask;
     /* Under vm->lock: */
     bool running; /* its thread is in the guest, or handles an exit */
     bool start;   /* asks the thread to run */
@@ -44,6 +45,7 @@ struct vcpu {
     bool halted;                 /* HLT for good */
     bool ended;                  /* has reported the guest's end */
     bool waiting;                /* has asked for a fork */
+    unsigned again;              /* times in a row that KVM has asked to be called again */
     bool incomplete;             /* the I/O of the last exit takes effect at the next entry */
     _Atomic uint64_t entered_ns; /* CLOCK_MONOTONIC of the first entry since vm_start(); by the vCPU thread */
 };

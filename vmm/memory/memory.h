@@ -33,6 +33,7 @@ struct pages {
     uint64_t *outdated;  /* published before it, after the window was mapped: the window must not be uncovered here */
     uint64_t *kept;      /* returned by a reset before, so likely to be written again: not worth dropping */
     uint64_t kept_count; /* pages */
+    uint64_t *drop;      /* room for what a reset drops */
     uint64_t *unsaved;   /* published since the last snapshot or restore; NULL where there was none */
 };
 
@@ -59,6 +60,8 @@ struct memory {
     struct pages pages;
     struct retained retained;
     struct instant_view instant;
+    struct hot *hot;     /* hot.c; NULL: no page is hot */
+    bool log_is_cleared; /* reading the dirty log clears it: whoever runs the guest cannot do so page by page */
     uint64_t harvested_pages, published_pages; /* ever */
 };
 
@@ -145,10 +148,25 @@ void memory_drop_instant(struct memory *memory);
 bool memory_return_view(struct memory *memory);
 
 /* Makes memory and view those of the instant again. The dirty log is in pages.log; the guest is stopped. *returned says
- * how many pages that took. The instant stays. -1 with *failure: the memory is neither what it was nor what it should
- * be.
+ * how many pages that took. pages.log is then what is to be cleared in the dirty log: all but the hot pages. The
+ * instant stays. -1 with *failure: the memory is neither what it was nor what it should be.
  */
 int memory_return(struct memory *memory, uint64_t *returned, struct cleave_failure *failure);
+
+/* ---- hot.c: parts of memory_return() ---- */
+
+/* Every page of the dirty log is logged again, or all is thrown away. */
+void memory_forget_hot(struct memory *memory);
+
+/* The set of hot pages, or NULL; bytes of their copies. */
+const uint64_t *memory_hot_pages(const struct memory *memory);
+uint64_t memory_hot_bytes(const struct memory *memory);
+
+/* Copies hot pages back, and takes them out of `written`. False: the window's memory is gone. */
+bool memory_return_hot(struct memory *memory);
+
+/* What is written and has been returned before becomes hot. */
+void memory_add_hot(struct memory *memory);
 
 /* ---- loss.c ---- */
 

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "vmm/snapshot/ancestry.h"
-#include "vmm/snapshot/open.h"
+#include "vmm/snapshot/snapshot.h"
 
 /* While the chain is opened it is in the order of opening: the child first. */
 static int check_parent(const struct report *report, const struct snapshot_chain *chain, const struct snapshot *parent)
@@ -85,4 +85,11 @@ void snapshot_chain_close(struct snapshot_chain *chain)
 {
     while (chain->count)
         snapshot_close(chain->files[--chain->count]);
+}
+
+void snapshot_chain_lineage(const struct snapshot_chain *chain, struct snapshot_lineage *lineage)
+{
+    lineage->count = chain->count;
+    for (unsigned i = 0; i < chain->count; i++)
+        lineage->names[i] = chain->files[i]->name;
 }

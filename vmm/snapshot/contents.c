@@ -6,11 +6,6 @@
 
 #include "vmm/snapshot/state.h"
 
-bool contents_known(uint32_t type)
-{
-    return type >= LAYOUT_MACHINE && type <= LAYOUT_RUNS;
-}
-
 /* The section of this type, of which there must be one: its index, or -1 with the error. */
 static int find_section(const struct report *report, const struct snapshot *snapshot, enum layout_type type,
                         const char *name)
@@ -95,7 +90,7 @@ static bool is_parent_path(const char *path, size_t length)
     return (!slash || *path == '/') && *name && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
-static int parse_parent(const struct report *report, struct snapshot *snapshot)
+int contents_parse_parent(const struct report *report, struct snapshot *snapshot)
 {
     struct layout_parent name;
 
@@ -197,7 +192,7 @@ static int parse_runs(const struct report *report, struct snapshot *snapshot)
 int contents_parse(const struct report *report, struct snapshot *snapshot)
 {
     if (parse_machine(report, snapshot) < 0 || parse_cpuid(report, snapshot) < 0 || parse_vcpus(report, snapshot) < 0 ||
-        parse_devices(report, snapshot) < 0 || parse_parent(report, snapshot) < 0)
+        parse_devices(report, snapshot) < 0 || contents_parse_parent(report, snapshot) < 0)
         return -1;
     return parse_runs(report, snapshot);
 }

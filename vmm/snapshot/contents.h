@@ -2,12 +2,13 @@
 #ifndef VMM_SNAPSHOT_CONTENTS_H
 #define VMM_SNAPSHOT_CONTENTS_H
 
-#include "vmm/snapshot/open.h"
+#include "vmm/snapshot/snapshot.h"
 
 /* A run is a page at least. */
 #define CONTENTS_RUNS_MAX (SNAPSHOT_MEMORY_MAX / SNAPSHOT_PAGE * sizeof(struct snapshot_run))
 
-bool contents_known(uint32_t type);
+/* The parent alone. */
+int contents_parse_parent(const struct report *report, struct snapshot *snapshot);
 
 /* Checks and points out what the sections hold, which have been read. */
 int contents_parse(const struct report *report, struct snapshot *snapshot);

@@ -2,7 +2,7 @@
 #ifndef VMM_SNAPSHOT_COVER_H
 #define VMM_SNAPSHOT_COVER_H
 
-#include "vmm/snapshot/open.h"
+#include "vmm/snapshot/snapshot.h"
 
 #define COVER_ZERO SIZE_MAX
 

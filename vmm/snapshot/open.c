@@ -1,11 +1,10 @@
-/* snapshot_open(): reads and checks all of a file but its page data. What is checked is a copy in memory, so that a
- * file that changes meanwhile changes nothing. */
+/* Opening: see open.h. snapshot_open() reads and checks all of a file but its page data. What is checked is a copy in
+ * memory, so that a file that changes meanwhile changes nothing. */
 #include "vmm/snapshot/open.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,26 +15,6 @@
 #include "vmm/snapshot/file.h"
 #include "vmm/snapshot/parts.h"
 
-const char *section_text(const struct layout_header *header, unsigned section, char text[SECTION_TEXT])
-{
-    static const char *const names[] = {
-        [LAYOUT_MACHINE] = "machine", [LAYOUT_CPUID] = "cpuid",   [LAYOUT_VCPU] = "vcpu",
-        [LAYOUT_DEVICES] = "devices", [LAYOUT_PARENT] = "parent", [LAYOUT_RUNS] = "runs",
-    };
-    uint32_t type = header->sections[section].type;
-
-    if (type >= LAYOUT_MACHINE && type <= LAYOUT_RUNS)
-        snprintf(text, SECTION_TEXT, "section %u (%s)", section, names[type]);
-    else
-        snprintf(text, SECTION_TEXT, "section %u", section);
-    return text;
-}
-
-static int argument(const struct report *report, int number)
-{
-    return report_as(report, SNAPSHOT_ARGUMENT, "%s", strerrordesc_np(number));
-}
-
 /* Anything but a regular file is refused before it is opened: opening a device can set something off. */
 static int open_file(const struct report *report, struct snapshot *snapshot)
 {
@@ -44,16 +23,14 @@ static int open_file(const struct report *report, struct snapshot *snapshot)
     if (!*snapshot->path)
         return report_as(report, SNAPSHOT_ARGUMENT, "the path is empty");
     if (stat(snapshot->path, &status) < 0)
-        return argument(report, errno);
+        return report_path_errno(report, errno, NULL);
     if (S_ISDIR(status.st_mode))
         return report_as(report, SNAPSHOT_ARGUMENT, "is a directory, not a snapshot file");
     if (!S_ISREG(status.st_mode))
         return report_as(report, SNAPSHOT_ARGUMENT, "is not a regular file");
     snapshot->fd = open(snapshot->path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (snapshot->fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EIO))
-        return report_errno(report, errno, "cannot open it");
     if (snapshot->fd < 0)
-        return argument(report, errno);
+        return report_path_errno(report, errno, NULL);
     if (fstat(snapshot->fd, &status) < 0)
         return report_errno(report, errno, "cannot look at it");
     if (!S_ISREG(status.st_mode))
@@ -125,7 +102,7 @@ static int check_section(const struct report *report, const struct snapshot *sna
 
     if (section->flags & ~LAYOUT_OPTIONAL)
         return report_fail(report, "%s: flags are %#x: not known", name, section->flags);
-    if (!contents_known(section->type) && !(section->flags & LAYOUT_OPTIONAL))
+    if (!section_known(section->type) && !(section->flags & LAYOUT_OPTIONAL))
         return report_fail(report, "%s: type %u is not known", name, section->type);
     if (section->offset > snapshot->bytes)
         return report_fail(report, "%s: offset %" PRIu64 " lies beyond the end of the file (%" PRIu64 ")", name,
@@ -159,25 +136,41 @@ static int read_section(const struct report *report, struct snapshot *snapshot, 
         return -1;
     if (XXH3_64bits(data, section->bytes) != section->checksum)
         return report_fail(report, "%s: its checksum is wrong", section_text(&snapshot->header, index, text));
-    if (!contents_known(section->type)) {
+    if (!section_known(section->type)) {
         free(data);
         snapshot->sections[index] = NULL;
     }
     return 0;
 }
 
-static int read_sections(const struct report *report, struct snapshot *snapshot)
+static int check_sections(const struct report *report, const struct snapshot *snapshot)
 {
     for (unsigned i = 0; i < snapshot->header.section_count; i++)
         if (check_section(report, snapshot, i) < 0)
             return -1;
-    for (unsigned i = 0; i < snapshot->header.section_count; i++)
-        if (read_section(report, snapshot, i) < 0)
-            return -1;
     return 0;
 }
 
-struct snapshot *snapshot_open(const char *path, struct snapshot_error *error)
+static int read_all(const struct report *report, struct snapshot *snapshot)
+{
+    for (unsigned i = 0; i < snapshot->header.section_count; i++)
+        if (read_section(report, snapshot, i) < 0)
+            return -1;
+    if (contents_parse(report, snapshot) < 0)
+        return -1;
+    return parts_check(report, snapshot);
+}
+
+static int read_parent(const struct report *report, struct snapshot *snapshot)
+{
+    for (unsigned i = 0; i < snapshot->header.section_count; i++)
+        if (snapshot->header.sections[i].type == LAYOUT_PARENT && read_section(report, snapshot, i) < 0)
+            return -1;
+    return contents_parse_parent(report, snapshot);
+}
+
+static struct snapshot *open_and(int (*read)(const struct report *report, struct snapshot *snapshot), const char *path,
+                                 struct snapshot_error *error)
 {
     struct report report = {path, SNAPSHOT_INVALID, error};
     struct snapshot *snapshot = calloc(1, sizeof *snapshot);
@@ -189,72 +182,18 @@ struct snapshot *snapshot_open(const char *path, struct snapshot_error *error)
     if (!snapshot || !snapshot->path)
         report_no_memory(&report);
     else if (open_file(&report, snapshot) == 0 && read_header(&report, snapshot) == 0 &&
-             read_sections(&report, snapshot) == 0 && contents_parse(&report, snapshot) == 0 &&
-             parts_check(&report, snapshot) == 0)
+             check_sections(&report, snapshot) == 0 && read(&report, snapshot) == 0)
         return snapshot;
     snapshot_close(snapshot);
     return NULL;
 }
 
-void snapshot_close(struct snapshot *snapshot)
+struct snapshot *snapshot_open(const char *path, struct snapshot_error *error)
 {
-    if (!snapshot)
-        return;
-    for (unsigned i = 0; i < LAYOUT_SECTIONS_MAX; i++)
-        free(snapshot->sections[i]);
-    if (snapshot->fd >= 0)
-        close(snapshot->fd);
-    free(snapshot->path);
-    free(snapshot);
+    return open_and(read_all, path, error);
 }
 
-const char *snapshot_path(const struct snapshot *snapshot)
+struct snapshot *open_names(const char *path, struct snapshot_error *error)
 {
-    return snapshot->path;
-}
-
-int snapshot_fd(const struct snapshot *snapshot)
-{
-    return snapshot->fd;
-}
-
-uint64_t snapshot_bytes(const struct snapshot *snapshot)
-{
-    return snapshot->bytes;
-}
-
-enum snapshot_kind snapshot_kind(const struct snapshot *snapshot)
-{
-    return (enum snapshot_kind)snapshot->header.kind;
-}
-
-bool snapshot_compressed(const struct snapshot *snapshot)
-{
-    return snapshot->header.flags & LAYOUT_COMPRESSED;
-}
-
-const struct snapshot_name *snapshot_name(const struct snapshot *snapshot)
-{
-    return &snapshot->name;
-}
-
-const struct snapshot_name *snapshot_parent(const struct snapshot *snapshot)
-{
-    return snapshot->parent_path ? &snapshot->parent : NULL;
-}
-
-const char *snapshot_parent_path(const struct snapshot *snapshot)
-{
-    return snapshot->parent_path;
-}
-
-const struct snapshot_state *snapshot_state(const struct snapshot *snapshot)
-{
-    return &snapshot->state;
-}
-
-const struct snapshot_run *snapshot_runs(const struct snapshot *snapshot, size_t *count)
-{
-    *count = snapshot->run_count;
-    return snapshot->runs;
+    return open_and(read_parent, path, error);
 }

@@ -1,25 +1,11 @@
-/* An open snapshot file, as the files that read it see it. */
+/* Opening a file for less than snapshot_open() does. */
 #ifndef VMM_SNAPSHOT_OPEN_H
 #define VMM_SNAPSHOT_OPEN_H
 
-#include "vmm/snapshot/layout.h"
-#include "vmm/snapshot/report.h"
+#include "vmm/snapshot/snapshot.h"
 
-struct snapshot {
-    char *path;
-    int fd;
-    uint64_t bytes;
-    struct layout_header header;
-    void *sections[LAYOUT_SECTIONS_MAX]; /* the content of those whose type is known; what follows points into it */
-    struct snapshot_state state;
-    struct snapshot_name name, parent;
-    char *parent_path; /* NULL: full */
-    const struct snapshot_run *runs;
-    size_t run_count;
-};
-
-/* "section 3 (runs)". */
-#define SECTION_TEXT 32
-const char *section_text(const struct layout_header *header, unsigned section, char text[SECTION_TEXT]);
+/* For its name, and its parent's name and path: no more than that is read, however large its tables are. NULL with
+ * *error. */
+struct snapshot *open_names(const char *path, struct snapshot_error *error);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
+#include <zstd_errors.h>
 
 #include "vmm/snapshot/file.h"
 #include "vmm/snapshot/layout.h"
@@ -107,6 +108,8 @@ static int store(struct pack *pack, uint64_t gpa, uint64_t bytes, const void *st
 static int store_compressed(struct pack *pack, uint64_t gpa, const uint8_t *data, uint64_t bytes)
 {
     size_t length = ZSTD_compressCCtx(pack->zstd, pack->frame, pack->frame_room, data, bytes, ZSTD_LEVEL);
+    if (ZSTD_getErrorCode(length) == ZSTD_error_memory_allocation)
+        return report_no_memory(pack->report);
     if (ZSTD_isError(length))
         return report_as(pack->report, SNAPSHOT_IO, "cannot compress: %s", ZSTD_getErrorName(length));
     bool shorter = length < bytes;

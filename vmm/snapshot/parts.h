@@ -2,7 +2,7 @@
 #ifndef VMM_SNAPSHOT_PARTS_H
 #define VMM_SNAPSHOT_PARTS_H
 
-#include "vmm/snapshot/open.h"
+#include "vmm/snapshot/snapshot.h"
 
 struct part {
     uint64_t offset, bytes;

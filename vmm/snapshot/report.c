@@ -54,19 +54,59 @@ int report_as(const struct report *report, enum snapshot_error_class class, cons
     return -1;
 }
 
+static enum snapshot_error_class class_of(int number)
+{
+    return number == ENOMEM || number == EMFILE || number == ENFILE ? SNAPSHOT_NO_MEMORY : SNAPSHOT_IO;
+}
+
+/* Not the disk has failed then: this path would be refused at any time, until somebody makes it another one. */
+static enum snapshot_error_class class_of_path(int number)
+{
+    switch (number) {
+    case ENOENT:
+    case ENOTDIR:
+    case EISDIR:
+    case ELOOP:
+    case ENAMETOOLONG:
+    case EINVAL: /* a name that the file system cannot have */
+    case EILSEQ:
+    case EACCES:
+    case EPERM:
+    case EROFS:
+    case ETXTBSY:
+    case EBUSY: /* a mount point */
+    case EXDEV:
+    case ENXIO:
+    case ENODEV:
+    case EOPNOTSUPP: /* a file system that takes no such files */
+    case ENOSYS:
+        return SNAPSHOT_ARGUMENT;
+    default:
+        return class_of(number);
+    }
+}
+
+static const char *meaning_of(int number)
+{
+    const char *meaning = strerrordesc_np(number);
+    return meaning ? meaning : "unknown error";
+}
+
 int report_errno(const struct report *report, int number, const char *format, ...)
 {
-    bool memory = number == ENOMEM || number == EMFILE || number == ENFILE;
-    const char *meaning = strerrordesc_np(number);
     va_list arguments;
     va_start(arguments, format);
-    fill(report, memory ? SNAPSHOT_NO_MEMORY : SNAPSHOT_IO, format, arguments);
+    fill(report, class_of(number), format, arguments);
     va_end(arguments);
 
     size_t length = strlen(report->error->text);
-    snprintf(report->error->text + length, sizeof report->error->text - length, ": %s",
-             meaning ? meaning : "unknown error");
+    snprintf(report->error->text + length, sizeof report->error->text - length, ": %s", meaning_of(number));
     return -1;
+}
+
+int report_path_errno(const struct report *report, int number, const char *what)
+{
+    return report_as(report, class_of_path(number), "%s%s%s", what ? what : "", what ? ": " : "", meaning_of(number));
 }
 
 int report_no_memory(const struct report *report)

@@ -18,9 +18,13 @@ __attribute__((format(printf, 2, 3))) int report_fail(const struct report *repor
 __attribute__((format(printf, 3, 4))) int report_as(const struct report *report, enum snapshot_error_class class,
                                                     const char *format, ...);
 
-/* Adds what errno's value `number` means, which also chooses between SNAPSHOT_IO and SNAPSHOT_NO_MEMORY. */
+/* What an open file's errno `number` means is added. Its class is SNAPSHOT_IO; SNAPSHOT_NO_MEMORY where memory or
+ * descriptors ran out. */
 __attribute__((format(printf, 3, 4))) int report_errno(const struct report *report, int number, const char *format,
                                                        ...);
+
+/* The same of a path: SNAPSHOT_ARGUMENT where what is asked for cannot be there. `what` may be NULL. */
+int report_path_errno(const struct report *report, int number, const char *what);
 int report_no_memory(const struct report *report);
 
 /* The path, or its end where it is long. */

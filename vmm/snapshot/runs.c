@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <xxhash.h>
+#include <zstd_errors.h>
 
 #include "vmm/snapshot/file.h"
 
@@ -45,6 +46,8 @@ int run_read(const struct report *report, struct run_reader *reader, const struc
     if (!frame)
         return 0;
     size_t bytes = ZSTD_decompressDCtx(reader->zstd, to, run->bytes, stored, run->stored);
+    if (ZSTD_getErrorCode(bytes) == ZSTD_error_memory_allocation)
+        return report_no_memory(report);
     if (ZSTD_isError(bytes))
         return report_fail(report, "run %zu: cannot be decompressed: %s", index, ZSTD_getErrorName(bytes));
     if (bytes != run->bytes)

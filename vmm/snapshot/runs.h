@@ -4,7 +4,7 @@
 
 #include <zstd.h>
 
-#include "vmm/snapshot/open.h"
+#include "vmm/snapshot/snapshot.h"
 
 /* Serves one thread. All of it zero is one to begin with. */
 struct run_reader {

@@ -33,6 +33,9 @@ static int check_job(const struct save *save, uint64_t *total)
         return report_fail(report, "kind is %u: must be full or diff", (unsigned)job->kind);
     if ((job->kind == SNAPSHOT_DIFF) != (job->parent && job->parent_path))
         return report_fail(report, "a diff has a parent, a full snapshot has none");
+    if (job->parent && (!job->parent->count || job->parent->count >= SNAPSHOT_CHAIN_MAX))
+        return report_fail(report, "it would build on %u files: must be 1 to %u: make a full snapshot",
+                           job->parent->count, SNAPSHOT_CHAIN_MAX - 1);
     if (state_check(report, job->state) < 0)
         return -1;
     return source_check(report, job->sources, job->source_count, job->state->machine.memory, total);
@@ -77,9 +80,10 @@ static int add_parent(struct save *save)
 {
     const struct snapshot_job *job = save->job;
     char data[sizeof(struct layout_parent) + PATH_MAX];
-    struct layout_parent name = {.header_checksum = job->parent->header_checksum};
+    const struct snapshot_name *parent = &job->parent->names[job->parent->count - 1];
+    struct layout_parent name = {.header_checksum = parent->header_checksum};
 
-    memcpy(name.id, job->parent->id, sizeof name.id);
+    memcpy(name.id, parent->id, sizeof name.id);
     memcpy(data, &name, sizeof name);
     if (ancestry_path(&save->target, job->parent_path, data + sizeof name) < 0)
         return -1;
@@ -130,18 +134,28 @@ static int save_file(struct save *save)
     bool diff = job->kind == SNAPSHOT_DIFF;
 
     if (target_find(&save->target, &save->report, job->path) < 0 ||
-        (diff && ancestry_check_target(&save->target, job) < 0) || target_create(&save->target) < 0)
+        (diff && (ancestry_check_target(&save->target, job->parent) < 0 ||
+                  ancestry_check_places(&save->target, job->parent, job->parent_path) < 0)) ||
+        target_create(&save->target) < 0)
         return -1;
     if (pack_open(&save->pack, &save->report, save->target.fd, diff, job->compress) < 0 || save_pages(save) < 0 ||
-        add_sections(save) < 0 || write_header(save) < 0)
+        add_sections(save) < 0 || write_header(save) < 0 || target_sync(&save->target) < 0)
+        return -1;
+    if (diff && ancestry_check_target(&save->target, job->parent) < 0) /* writing took its time */
         return -1;
     return target_publish(&save->target);
 }
 
 static void fill_result(const struct save *save, struct snapshot_result *result)
 {
-    memcpy(result->name.id, save->header.id, sizeof result->name.id);
-    result->name.header_checksum = save->header.checksum;
+    struct snapshot_lineage *lineage = &result->lineage;
+
+    lineage->count = 0;
+    if (save->job->parent)
+        *lineage = *save->job->parent;
+    struct snapshot_name *name = &lineage->names[lineage->count++];
+    memcpy(name->id, save->header.id, sizeof name->id);
+    name->header_checksum = save->header.checksum;
     result->bytes = save->end;
     result->pages = save->pack.pages;
     result->zero_pages = save->pack.zero_pages;

@@ -16,22 +16,21 @@
 #define HIDDEN_END  ".saving"
 #define DIGITS      16
 
-static int argument(const struct report *report, int number, const char *what)
-{
-    return report_as(report, SNAPSHOT_ARGUMENT, "%s: %s", what, strerrordesc_np(number));
-}
+#define CANNOT_MAKE "cannot make a file in its directory"
 
 /* Resolves the path where it is a link, so that not the link is replaced but what it leads to. */
 static int follow(struct target *target, const char *path)
 {
-    struct stat status;
+    struct stat status = {.st_mode = 0};
     if (!*path)
         return report_as(target->report, SNAPSHOT_ARGUMENT, "the path is empty");
     if (strlen(path) >= sizeof target->path)
-        return argument(target->report, ENAMETOOLONG, "cannot save there");
-    strcpy(target->path, path);
-    if (lstat(path, &status) == 0 && S_ISLNK(status.st_mode) && !realpath(path, target->path))
-        return argument(target->report, errno, "cannot follow the symbolic link");
+        return report_path_errno(target->report, ENAMETOOLONG, "cannot save there");
+    memcpy(target->path, path, strlen(path) + 1);
+    if (lstat(path, &status) < 0 && errno != ENOENT && errno != ENOTDIR) /* these two, its directory will tell */
+        return report_path_errno(target->report, errno, "cannot save there");
+    if (S_ISLNK(status.st_mode) && !realpath(path, target->path))
+        return report_path_errno(target->report, errno, "cannot follow the symbolic link");
     return 0;
 }
 
@@ -42,13 +41,17 @@ static int open_directory(struct target *target)
     if (!*target->name || strcmp(target->name, ".") == 0 || strcmp(target->name, "..") == 0)
         return report_as(target->report, SNAPSHOT_ARGUMENT, "is a directory: name a file in it");
     if (strlen(target->name) > NAME_MAX)
-        return argument(target->report, ENAMETOOLONG, "cannot save there");
+        return report_path_errno(target->report, ENAMETOOLONG, "cannot save there");
 
     char folder[PATH_MAX] = ".";
     if (slash)
         snprintf(folder, sizeof folder, "%.*s", slash == target->path ? 1 : (int)(slash - target->path), target->path);
     target->directory = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return target->directory < 0 ? argument(target->report, errno, "cannot open its directory") : 0;
+    if (target->directory < 0)
+        return report_path_errno(target->report, errno, "cannot open its directory");
+    if (fstat(target->directory, &target->folder) < 0)
+        return report_errno(target->report, errno, "cannot look at its directory");
+    return 0;
 }
 
 int target_find(struct target *target, const struct report *report, const char *path)
@@ -60,21 +63,22 @@ int target_find(struct target *target, const struct report *report, const char *
         return -1;
     target->exists = fstatat(target->directory, target->name, &target->old, 0) == 0;
     if (!target->exists)
-        return errno == ENOENT ? 0 : argument(report, errno, "cannot save there");
+        return errno == ENOENT ? 0 : report_path_errno(report, errno, "cannot save there");
     if (S_ISDIR(target->old.st_mode))
         return report_as(report, SNAPSHOT_ARGUMENT, "is a directory: name a file in it");
     if (!S_ISREG(target->old.st_mode))
         return report_as(report, SNAPSHOT_ARGUMENT, "is not a regular file and so is not replaced");
     if (faccessat(target->directory, target->name, W_OK, AT_EACCESS) < 0)
-        return argument(report, errno, "is there already and may not be replaced");
+        return report_path_errno(report, errno, "is there already and may not be replaced");
     return 0;
 }
 
 static int draw_name(struct target *target)
 {
     uint64_t random;
+    target->hidden[0] = '\0';
     if (getrandom(&random, sizeof random, 0) != sizeof random)
-        return -1;
+        return report_errno(target->report, errno, "cannot draw a name");
     snprintf(target->hidden, sizeof target->hidden, ".%.*s.%016llx" HIDDEN_END, HIDDEN_NAME, target->name,
              (unsigned long long)random);
     return 0;
@@ -115,13 +119,6 @@ static void remove_leftovers(const struct target *target)
     closedir(list);
 }
 
-static int cannot_make(const struct target *target)
-{
-    if (errno == EACCES || errno == EPERM || errno == EROFS)
-        return argument(target->report, errno, "cannot make a file in its directory");
-    return report_errno(target->report, errno, "cannot make a file in its directory");
-}
-
 /* Locks the new file. False: another saver has taken it for a leftover. Where there are no locks, nobody takes any. */
 static bool lock(const struct target *target)
 {
@@ -137,17 +134,19 @@ static int create_hidden(struct target *target)
 {
     for (;;) {
         if (draw_name(target) < 0)
-            return report_errno(target->report, errno, "cannot draw a name");
+            return -1;
         target->fd = openat(target->directory, target->hidden, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (target->fd < 0) {
             target->hidden[0] = '\0';
             if (errno == EEXIST)
                 continue;
-            return cannot_make(target);
+            return report_path_errno(target->report, errno, CANNOT_MAKE);
         }
         if (lock(target))
             return 0;
         close(target->fd);
+        target->fd = -1;
+        target->hidden[0] = '\0';
     }
 }
 
@@ -159,7 +158,7 @@ int target_create(struct target *target)
         if (create_hidden(target) < 0)
             return -1;
     } else if (target->fd < 0) {
-        return cannot_make(target);
+        return report_path_errno(target->report, errno, CANNOT_MAKE);
     } else {
         flock(target->fd, LOCK_EX | LOCK_NB); /* nobody else knows it yet */
     }
@@ -180,20 +179,27 @@ static int link_as(const struct target *target, const char *name)
     return linkat(target->fd, "", target->directory, name, AT_EMPTY_PATH); /* where /proc is not mounted */
 }
 
+static int cannot_name(struct target *target)
+{
+    target->hidden[0] = '\0';
+    return report_path_errno(target->report, errno, "cannot name the new file");
+}
+
 /* Gives the file its own name if that is free: `published`; else a hidden one. */
 static int give_name(struct target *target, bool *published)
 {
     *published = !target->exists && link_as(target, target->name) == 0;
     if (*published)
         return 0;
+    if (!target->exists && errno != EEXIST)
+        return cannot_name(target);
     do {
         if (draw_name(target) < 0)
             return -1;
         if (link_as(target, target->hidden) == 0)
             return 0;
     } while (errno == EEXIST);
-    target->hidden[0] = '\0';
-    return -1;
+    return cannot_name(target);
 }
 
 static int sync_directory(const struct target *target)
@@ -203,15 +209,18 @@ static int sync_directory(const struct target *target)
     return report_errno(target->report, errno, "the snapshot is there, but its directory cannot be synced");
 }
 
+int target_sync(struct target *target)
+{
+    return fsync(target->fd) == 0 ? 0 : report_errno(target->report, errno, "cannot sync the new file");
+}
+
 int target_publish(struct target *target)
 {
     bool published = false;
-    if (fsync(target->fd) < 0)
-        return report_errno(target->report, errno, "cannot sync the new file");
     if (!target->hidden[0] && give_name(target, &published) < 0)
-        return report_errno(target->report, errno, "cannot name the new file");
+        return -1;
     if (!published && renameat(target->directory, target->hidden, target->directory, target->name) < 0)
-        return report_errno(target->report, errno, "cannot rename the new file");
+        return report_path_errno(target->report, errno, "cannot rename the new file");
     target->hidden[0] = '\0';
     return sync_directory(target);
 }

@@ -11,6 +11,7 @@ struct target {
     const struct report *report;
     int fd; /* the new file */
     int directory;
+    struct stat folder;        /* of that */
     char path[PATH_MAX];       /* what is asked for, links followed */
     const char *name;          /* the last part of it */
     char hidden[NAME_MAX + 1]; /* the new file's name meanwhile; "": it has none */
@@ -24,7 +25,10 @@ int target_find(struct target *target, const struct report *report, const char *
 /* Makes the new file, empty. */
 int target_create(struct target *target);
 
-/* All of it to the disk, and then to its name. */
+/* All of it to the disk. */
+int target_sync(struct target *target);
+
+/* It takes its name, in place of what has it. */
 int target_publish(struct target *target);
 
 /* Whatever there still is goes, but what has been published. */
