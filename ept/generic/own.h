@@ -251,15 +251,14 @@ static enum pt_status acquire(struct operation *op)
 {
     const struct pt *pt = op->cursor->pt;
     uint64_t done;
-    enum pt_status status = PT_OK;
+    enum pt_status status;
 
     if (op->need != NEED_NONE && op->level > 1)
         own(op, OWN_COUNT, 0, NULL);
-    if (!pt_spares_fill(pt, &op->spares, op->tables_needed + op->nsplits + op->tables_copied)) {
-        status = PT_ENOMEM;
-    } else if (!get_splits(op)) {
+    status = pt_spares_fill(pt, &op->spares, op->tables_needed + op->nsplits + op->tables_copied);
+    if (status == PT_OK && !get_splits(op)) {
         status = PT_EFRAME;
-    } else if (op->tables_copied > 0 && !own(op, OWN_GET, 0, &done)) {
+    } else if (status == PT_OK && op->tables_copied > 0 && !own(op, OWN_GET, 0, &done)) {
         own(op, OWN_PUT, done, NULL);
         unget_splits(op, op->nsplits);
         status = PT_EFRAME;

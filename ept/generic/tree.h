@@ -5,21 +5,23 @@ static bool config_allowed(const struct pt_config *config)
     return config->alloc_table && config->free_table && !config->frame_get == !config->frame_put && config->meta_base &&
            !config->read_begin == !config->read_end && !config->read_begin == !config->quiesce &&
            config->meta_stride >= sizeof(struct pt_table) && config->meta_stride % _Alignof(struct pt_table) == 0 &&
-           (config->levels == 4 || config->levels == 5) && config->maxphyaddr >= 32 && config->maxphyaddr <= 52;
+           (config->levels == 4 || config->levels == 5) && config->maxphyaddr >= 32 && config->maxphyaddr <= 52 &&
+           (config->caps & ~PT_CAP_ALL) == 0 && ((config->caps & PT_CAP_1G) == 0 || (config->caps & PT_CAP_2M) != 0);
 }
 
 enum pt_status PT_FN(init)(struct pt *pt, const struct pt_config *config)
 {
     struct pt_spares spare;
+    enum pt_status status;
 
     if (!config_allowed(config))
         return PT_EINVAL;
     pt->config = *config;
     pt->size = pt_slot_size(config->levels + 1);
-    if (!pt_spares_fill(pt, &spare, 1))
-        return PT_ENOMEM;
-    pt->root = pt_spares_take(pt, &spare, config->levels);
-    return PT_OK;
+    status = pt_spares_fill(pt, &spare, 1);
+    if (status == PT_OK)
+        pt->root = pt_spares_take(pt, &spare, config->levels);
+    return status;
 }
 
 void PT_FN(destroy)(struct pt *pt)

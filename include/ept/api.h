@@ -3,8 +3,9 @@
  *
  * Addresses, lengths and HPAs are bytes and multiples of 4 KiB. Any status other than PT_OK and PT_END means that
  * nothing changed: no mapping or right, not the cursor, no reference. (Two things nobody sees through this interface
- * may have: empty tables are gone, and a copy inside one tree may have made shared tables the tree's own already.) A
- * cursor and its gather belong to one thread. */
+ * may have: empty tables are gone, and a copy inside one tree may have made shared tables the tree's own already.)
+ * Every operation that may need tables can answer PT_ENOMEM and PT_ETABLE, every one that may need references
+ * PT_EFRAME. A cursor and its gather belong to one thread. */
 #ifndef PT_FORMAT
 #error "include <ept/ept.h> or <ept/x86.h>"
 #endif
@@ -14,8 +15,9 @@
 
 /* --- Trees ------------------------------------------------------------------------------------------------------ */
 
-/* Makes an empty tree: allocates the root. The config is copied. PT_EINVAL: a hook or number that cannot be;
- * PT_ENOMEM: no page for the root. */
+/* Makes an empty tree: allocates the root. The config is copied. PT_EINVAL: a hook, number or capability that cannot
+ * be; PT_ENOMEM: no page for the root; PT_ETABLE: one that cannot be a table. After an error there is nothing to
+ * destroy. */
 PT_CHECKED enum pt_status PT_FN(init)(struct pt *pt, const struct pt_config *config);
 
 /* Takes everything down: flushes all of the address space, drops every reference, frees every table. No cursor and no

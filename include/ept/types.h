@@ -37,6 +37,7 @@ enum pt_status {
     PT_EINVAL,    /* misaligned, zero-sized or unknown argument; properties or page size the format or CPU has not */
     PT_ERANGE,    /* outside the cursor's range or the tree's address space, or wraps around */
     PT_ENOMEM,    /* alloc_table had no page */
+    PT_ETABLE,    /* alloc_table gave a page that is not aligned, beyond maxphyaddr or below pa_base: it got it back */
     PT_EOCCUPIED, /* the destination holds a mapping */
     PT_EFRAME,    /* frame_get refused */
     PT_EMODE,     /* the cursor is for reading only, or it has ended */
@@ -93,16 +94,17 @@ struct pt_table {
 };
 
 /* What the hardware and the embedder allow. */
-#define PT_CAP_2M        1u /* 2 MiB leaves */
-#define PT_CAP_1G        2u /* 1 GiB leaves */
-#define PT_CAP_EXEC_ONLY 4u /* EPT: leaves with X alone */
-#define PT_CAP_AD        8u /* hardware sets A and D bits in these tables while the library changes them */
+#define PT_CAP_2M        1u  /* 2 MiB leaves */
+#define PT_CAP_1G        2u  /* 1 GiB leaves; only with PT_CAP_2M */
+#define PT_CAP_EXEC_ONLY 4u  /* EPT: leaves with X alone; of no effect in x86-64 tables */
+#define PT_CAP_AD        8u  /* hardware sets A and D bits in these tables while the library changes them */
+#define PT_CAP_ALL       15u /* other bits are refused */
 
 /* What the embedder supplies. Hooks may be called with tables locked: they must not use a cursor of the same tree. */
 struct pt_config {
     void *ctx; /* first argument of every hook */
 
-    /* The page of a new table: zeroed, 4 KiB aligned; false: none left. */
+    /* The page of a new table: zeroed, 4 KiB aligned, below 2^maxphyaddr; false: none left. */
     bool (*alloc_table)(void *ctx, uint64_t *pa);
     /* Takes a page back, contents arbitrary. */
     void (*free_table)(void *ctx, uint64_t pa);
@@ -130,14 +132,15 @@ struct pt_config {
 
     /* pa + entries_offset (modulo 2^64) is the virtual address of a table's entries. */
     uint64_t entries_offset;
-    /* The pt_table of the table at pa is at meta_base + (pa - pa_base) / 4096 * meta_stride. Zeroed at first. */
+    /* The pt_table of the table at pa is at meta_base + (pa - pa_base) / 4096 * meta_stride. Zeroed at first. No table
+     * is below pa_base. */
     void *meta_base;
     uint64_t pa_base;
     size_t meta_stride;
 
     unsigned levels;     /* 4 or 5 */
     unsigned maxphyaddr; /* bits of a physical address, for HPAs and tables: 32 to 52 */
-    unsigned caps;       /* PT_CAP_* */
+    unsigned caps;       /* PT_CAP_*; what is not named is not there */
 };
 
 /* One tree. Fields are the library's; root may be read (it never changes): it is what CR3, nCR3 or EPTP points at. */

@@ -24,8 +24,11 @@ static bool world_alloc(void *ctx, uint64_t *pa)
 {
     struct world *world = ctx;
 
-    if (world->allocations_left == 0)
-        return false;
+    if (world->allocations_left == 0) {
+        *pa = world->bad_table;
+        world->bad_tables += world->bad_table != 0;
+        return world->bad_table != 0;
+    }
     if (world->allocations_left > 0)
         world->allocations_left--;
     return pt_arena_alloc(&world->arena, pa);
@@ -35,6 +38,10 @@ static void world_free(void *ctx, uint64_t pa)
 {
     struct world *world = ctx;
 
+    if (world->bad_table != 0 && pa == world->bad_table) {
+        world->bad_tables--;
+        return;
+    }
     if (!is_safe(world))
         world->early++;
     pt_arena_free(&world->arena, pa);

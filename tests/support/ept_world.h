@@ -24,6 +24,8 @@ struct world {
     struct pt_table *meta;
 
     long allocations_left; /* before alloc_table fails; -1: never */
+    uint64_t bad_table;    /* what it then gives, and gets back; 0: nothing, it fails */
+    long bad_tables;       /* how often it gave that and did not get it back */
     long gets_left;        /* before frame_get fails; -1: never */
     bool flushed;          /* a flush since world_arm */
     bool watched;          /* world_watch: releases need a quiesce behind the flush too */

@@ -5,6 +5,8 @@
 
 #include "tests/support/ept_picture_body.h"
 
+#include "tests/support/ept_config_body.h"
+
 #include "tests/support/ept_map_body.h"
 
 #include "tests/support/ept_change_body.h"
