@@ -18,10 +18,14 @@ struct pt_frames {
     _Atomic uint32_t *locks;                      /* one for each 1 GiB unit */
 };
 
-/* Bytes of zeroed memory that pt_frames_init needs for this many frames: a little over 4 a frame. */
+/* Bytes of zeroed memory that pt_frames_init needs for this many frames: 4 a frame, 4 for each 2 MiB begun and 8 for
+ * each 1 GiB begun. A constant for a constant: static uint32_t counts[PT_FRAMES_BYTES(FRAMES) / 4]; */
+#define PT_FRAMES_BYTES(frames) (((frames) + ((frames) + 511u) / 512u + ((frames) + 262143u) / 262144u * 2u) * 4u)
+
+/* The same as a function. */
 size_t pt_frames_bytes(uint64_t frames);
 
-/* Counts [hpa, hpa + frames * 4 KiB), nothing referenced yet. `memory` is zeroed, 8-byte aligned and outlives the
+/* Counts [hpa, hpa + count * 4 KiB), nothing referenced yet. `memory` is zeroed, 4-byte aligned and outlives the
  * counts. `released` may be NULL. False: hpa is not a multiple of 1 GiB, or there is nothing to count. */
 PT_CHECKED bool pt_frames_init(struct pt_frames *frames, void *memory, uint64_t hpa, uint64_t count,
                                pt_released_fn released, void *ctx);
