@@ -44,7 +44,7 @@ static bool try_claim(struct pt_cursor *cursor, unsigned lowest)
         if (!fmt_is_own_table(entry))
             break;
         *end++ = (struct followed){.table = table, .slot = slot, .entry = entry};
-        pa = fmt_address(entry);
+        pa = fmt_child(entry);
         table = pt_meta(pt, pa);
         cursor->path[--level] = pa;
     }

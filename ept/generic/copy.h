@@ -29,7 +29,7 @@ static bool dst_has_table(const struct operation *dst, uint64_t address, unsigne
 
         if (!fmt_is_live(entry))
             return false;
-        table = fmt_address(entry);
+        table = fmt_child(entry);
     }
     return true;
 }
@@ -72,8 +72,8 @@ static bool is_copyable(const struct copy_job *job, uint64_t entry)
 {
     const struct pt_config *dst = &job->dst.cursor->pt->config, *src = &job->src.cursor->pt->config;
 
-    return fmt_rights_allowed(changed(entry, job->to_src), src->caps) &&
-           fmt_rights_allowed(changed(entry, job->to_dst), dst->caps) && (!fmt_is_tracked(entry) || dst->frame_get);
+    return fmt_rights_allowed(fmt_changed(entry, job->to_src), src->caps) &&
+           fmt_rights_allowed(fmt_changed(entry, job->to_dst), dst->caps) && (!fmt_is_tracked(entry) || dst->frame_get);
 }
 
 /* Pages of the source, in one table; [start, end) is copied. Neighbours mostly differ in their address alone, and are
@@ -96,7 +96,7 @@ static enum pt_status plan_copy_pages(struct copy_job *job, pt_entry *entries, u
             if (!is_copyable(job, bits))
                 return PT_EINVAL;
             job->any_tracked |= fmt_is_tracked(bits);
-            job->any_changed |= changed(bits, job->to_src) != bits;
+            job->any_changed |= fmt_changed(bits, job->to_src) != bits;
         }
         if (fmt_address(entry) > limit)
             return PT_EINVAL;
@@ -113,7 +113,7 @@ static enum pt_status plan_copy_leaf(struct copy_job *job, uint64_t entry, unsig
 {
     const struct pt *dst = job->dst.cursor->pt;
     unsigned leaf_max = dst_leaf_max(job, entry, at, level), run_level;
-    uint64_t after = changed(entry, job->to_src), from = at + job->delta, run_end;
+    uint64_t after = fmt_changed(entry, job->to_src), from = at + job->delta, run_end;
 
     if (!is_copyable(job, entry) || !hpa_allowed(dst, hpa_at(entry, at, level), stop - at))
         return PT_EINVAL;
@@ -149,7 +149,7 @@ static enum pt_status plan_copy(struct copy_job *job, uint64_t table, unsigned l
         } else if (fmt_is_leaf(entry, level)) {
             status = plan_copy_leaf(job, entry, level, at, stop);
         } else {
-            status = plan_copy(job, fmt_address(entry), level - 1, at, stop, fmt_is_shared(entry));
+            status = plan_copy(job, fmt_child(entry), level - 1, at, stop, fmt_is_shared(entry));
         }
         if (status != PT_OK)
             return status;
@@ -200,7 +200,7 @@ static bool count_copy(struct copy_job *job, struct run_walk *walk, uint64_t tab
             is_shared_whole(job, entry, level, at, stop))
             continue;
         if (!(fmt_is_leaf(entry, level) ? count_leaf(job, walk, entry, level, at, stop)
-                                        : count_copy(job, walk, fmt_address(entry), level - 1, at, stop)))
+                                        : count_copy(job, walk, fmt_child(entry), level - 1, at, stop)))
             return false;
     }
     return true;
@@ -240,7 +240,7 @@ static uint64_t dst_table(struct copy_job *job, uint64_t address, unsigned level
             pt_store(slot, entry);
             pt_meta(pt, table)->live++;
         }
-        table = fmt_address(entry);
+        table = fmt_child(entry);
     }
     if (level == 1) {
         job->last_number = table_number(address, 1);
@@ -261,7 +261,7 @@ static unsigned copy_pages(const struct copy_job *job, pt_entry *from, pt_entry 
 
         if (!fmt_is_live(entry))
             continue;
-        pt_store(&to[i], changed(changed(effective(entry, shared), to_src), to_dst));
+        pt_store(&to[i], fmt_changed(fmt_changed(effective(entry, shared), to_src), to_dst));
         live++;
     }
     return live;
@@ -282,8 +282,8 @@ static unsigned change_and_copy_pages(const struct copy_job *job, pt_entry *from
         if (hardware)
             entry = change_leaf(&from[i], to_src, true);
         else
-            pt_store(&from[i], changed(entry, to_src));
-        pt_store(&to[i], changed(entry, to_dst));
+            pt_store(&from[i], fmt_changed(entry, to_src));
+        pt_store(&to[i], fmt_changed(entry, to_dst));
         live++;
     }
     return live;
@@ -318,7 +318,7 @@ static void write_copies(struct copy_job *job, uint64_t entry, unsigned level, u
             uint64_t table = dst_table(job, from, run_level);
 
             pt_store(&pt_entries(pt, table)[pt_index(from, run_level)],
-                     changed(fmt_piece(entry, offset, run_level), job->to_dst));
+                     fmt_changed(fmt_piece(entry, offset, run_level), job->to_dst));
             pt_meta(pt, table)->live++;
             from += pt_slot_size(run_level);
             offset += pt_slot_size(run_level);
@@ -330,7 +330,7 @@ static void write_copies(struct copy_job *job, uint64_t entry, unsigned level, u
 static void share_table(struct copy_job *job, pt_entry *slot, uint64_t entry, unsigned level, uint64_t at)
 {
     const struct pt *pt = job->dst.cursor->pt;
-    uint64_t table = dst_table(job, at + job->delta, level), shared = fmt_address(entry);
+    uint64_t table = dst_table(job, at + job->delta, level), shared = fmt_child(entry);
 
     share_entry(job->src.cursor->pt, slot, entry);
     add_owner(pt, shared);
@@ -362,13 +362,13 @@ static void commit_copy(struct copy_job *job, uint64_t table, unsigned level, ui
         if (is_shared_whole(job, entry, level, at, stop)) {
             share_table(job, slot, entry, level, at);
         } else if (!fmt_is_leaf(entry, level)) {
-            commit_copy(job, fmt_address(entry), level - 1, at, stop, shared || fmt_is_shared(entry));
+            commit_copy(job, fmt_child(entry), level - 1, at, stop, shared || fmt_is_shared(entry));
         } else if (!job->same_src && !shared && is_whole_slot(at, stop, level)) {
             write_copies(job, change_leaf(slot, job->to_src, hardware), level, at, stop);
         } else if (!job->same_src && is_planned(&job->src, at, level)) {
             commit_copy(job, split_leaf(&job->src, slot, at, level), level - 1, at, stop, false);
         } else {
-            write_copies(job, changed(effective(entry, shared), job->to_src), level, at, stop);
+            write_copies(job, fmt_changed(effective(entry, shared), job->to_src), level, at, stop);
         }
     }
 }
@@ -384,7 +384,7 @@ static enum pt_status make_copy_room(struct copy_job *job)
         entry = pt_load(&pt_entries(src->cursor->pt, table)[pt_index(src->start, level)]);
         if (!is_table(entry, level) || src->end > pt_slot_end(src->start, level))
             break;
-        table = fmt_address(entry);
+        table = fmt_child(entry);
     }
     if (!fmt_is_live(entry) || !fmt_is_leaf(entry, level))
         return PT_OK;
@@ -499,7 +499,8 @@ static bool can_share(const struct pt_config *a, const struct pt_config *b)
 enum pt_status PT_FN(cursor_share_from)(struct pt_cursor *dst, struct pt_cursor *src, uint64_t length)
 {
     const struct pt_change no_write = {.clear = PT_W};
-    struct copy_job job = {.to_dst = lose_write, .to_src = lose_write, .delta = dst->at - src->at, .share = true};
+    struct copy_job job = {
+        .to_dst = fmt_lose_write, .to_src = fmt_lose_write, .delta = dst->at - src->at, .share = true};
     enum pt_status status = begin_copy(dst, src, length, no_write, no_write);
 
     if (status != PT_OK)

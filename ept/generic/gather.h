@@ -42,12 +42,13 @@ static bool run_extend(struct pt_run *run, uint64_t hpa, unsigned level, uint64_
 /* How many of the entries, from the first, are tracked leaves of `level` in one run. */
 static unsigned tracked_run(pt_entry *entries, unsigned count, unsigned level)
 {
-    uint64_t next = pt_load(entries) & (FMT_ADDRESS | FMT_TRACKED), size = pt_slot_size(level);
+    const uint64_t mask = FMT_ADDRESS | FMT_TRACKED | FMT_BLANK;
+    uint64_t next = pt_load(entries) & mask, step = fmt_step(next, pt_slot_size(level));
     unsigned i = 1;
 
     for (; i < count; i++) {
-        next += size;
-        if ((pt_load(&entries[i]) & (FMT_ADDRESS | FMT_TRACKED)) != next)
+        next += step;
+        if ((pt_load(&entries[i]) & mask) != next)
             break;
     }
     return i;
@@ -75,7 +76,7 @@ static void drop_table(const struct pt *pt, uint64_t pa)
             count = tracked_run(&entries[i], PT_ENTRIES - i, level);
             config->frame_put(config->ctx, fmt_address(entry), level, count);
         } else if (!fmt_is_leaf(entry, level)) {
-            drop_table(pt, fmt_address(entry));
+            drop_table(pt, fmt_child(entry));
         }
         left -= count;
     }

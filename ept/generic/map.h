@@ -72,7 +72,9 @@ static uint64_t count_runs(const struct map_job *job, uint64_t end, bool get)
 /* Writes `count` leaves next to each other in one table. */
 static void write_leaves(pt_entry *entries, uint64_t count, uint64_t leaf, uint64_t size)
 {
-    for (uint64_t i = 0; i < count; i++, leaf += size)
+    const uint64_t step = fmt_step(leaf, size);
+
+    for (uint64_t i = 0; i < count; i++, leaf += step)
         pt_store(&entries[i], leaf);
 }
 
@@ -98,7 +100,7 @@ static void commit_map(struct map_job *job, uint64_t table, unsigned level, uint
         }
         entry = pt_load(slot);
         if (fmt_is_live(entry)) {
-            commit_map(job, fmt_address(entry), level - 1, at, stop);
+            commit_map(job, fmt_child(entry), level - 1, at, stop);
             continue;
         }
         child = pt_spares_take(pt, &job->op.spares, level - 1);

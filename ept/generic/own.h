@@ -64,7 +64,7 @@ static bool changes_below(const struct pt *pt, struct fmt_change change, uint64_
                           uint64_t end)
 {
     pt_entry *entries = pt_entries(pt, table);
-    bool any = ((change.set | change.clear) & (FMT_A | FMT_D)) != 0;
+    bool any = ((change.set | change.clear) & (FMT_A | FMT_DIRTY)) != 0;
 
     FOR_EACH_SLOT(at, stop, start, end, level)
     {
@@ -72,8 +72,8 @@ static bool changes_below(const struct pt *pt, struct fmt_change change, uint64_
 
         if (!fmt_is_live(entry))
             continue;
-        if (fmt_is_leaf(entry, level) ? any || changed(entry, change) != entry
-                                      : changes_below(pt, change, fmt_address(entry), level - 1, at, stop))
+        if (fmt_is_leaf(entry, level) ? any || fmt_changed(entry, change) != entry
+                                      : changes_below(pt, change, fmt_child(entry), level - 1, at, stop))
             return true;
     }
     return false;
@@ -109,11 +109,11 @@ static uint64_t copy_table(struct operation *op, uint64_t table, unsigned level)
             continue;
         if (is_table(entry, level)) {
             share_entry(pt, &from[i], entry);
-            add_owner(pt, fmt_address(entry));
+            add_owner(pt, fmt_child(entry));
         } else {
-            entry = change_leaf(&from[i], lose_write, hardware);
+            entry = change_leaf(&from[i], fmt_lose_write, hardware);
         }
-        atomic_store_explicit(&to[i], entry & ~FMT_W, memory_order_relaxed);
+        atomic_store_explicit(&to[i], fmt_without_write(entry), memory_order_relaxed);
     }
     pt_meta(pt, copy)->live = pt_meta(pt, table)->live;
     return copy;
@@ -131,7 +131,7 @@ static void take_back(const struct pt *pt, pt_entry *slot, uint64_t table, unsig
         if (is_table(entry, level))
             share_entry(pt, &entries[i], entry);
         else if (fmt_is_live(entry))
-            change_leaf(&entries[i], lose_write, hardware);
+            change_leaf(&entries[i], fmt_lose_write, hardware);
     }
     atomic_fetch_or_explicit(slot, FMT_W, memory_order_acq_rel);
 }
@@ -144,7 +144,7 @@ static uint64_t own_table(struct operation *op, pt_entry *slot, uint64_t at, uns
 {
     const struct pt *pt = op->cursor->pt;
     struct pt_gather *gather = op->cursor->gather;
-    uint64_t table = fmt_address(pt_load(slot)), copy;
+    uint64_t table = fmt_child(pt_load(slot)), copy;
 
     if (!copied) {
         take_back(pt, slot, table, level - 1);
@@ -213,7 +213,7 @@ static bool own_below(struct owning *owning, uint64_t table, unsigned level, uin
     FOR_EACH_SLOT(at, stop, start, end, level)
     {
         pt_entry *slot = &entries[pt_index(at, level)];
-        uint64_t entry = pt_load(slot), child = fmt_address(entry);
+        uint64_t entry = pt_load(slot), child = fmt_child(entry);
         enum way way = WAY_OWN;
 
         if (!is_table(entry, level))

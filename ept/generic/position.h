@@ -40,7 +40,7 @@ static bool is_table(uint64_t entry, unsigned level)
 /* An entry with the rights that the walk to it leaves: a leaf (or table) below a shared entry has no W. */
 static uint64_t effective(uint64_t entry, bool shared)
 {
-    return shared ? entry & ~FMT_W : entry;
+    return shared ? fmt_without_write(entry) : entry;
 }
 
 /* Locks the table in this slot of a table that the cursor holds, at `level`. Answers its pa, or false when the slot
@@ -52,7 +52,7 @@ static bool lock_slot(struct pt_cursor *cursor, pt_entry *slot, unsigned level, 
 
         if (!is_own_table(entry, level))
             return false;
-        *pa = fmt_address(entry);
+        *pa = fmt_child(entry);
         if (pt_lock_child(cursor->pt, pt_meta(cursor->pt, *pa), cursor->holder))
             return true;
     }
@@ -92,7 +92,7 @@ static bool descend_to_look(struct pt_cursor *cursor, uint64_t address)
     if (!cursor->shared)
         cursor->shared = cursor->level;
     cursor->level--;
-    cursor->path[cursor->level] = fmt_address(entry);
+    cursor->path[cursor->level] = fmt_child(entry);
     cursor->where = address;
     return true;
 }

@@ -59,7 +59,7 @@ static bool is_whole_slot(uint64_t at, uint64_t stop, unsigned level)
 /* Unlinks a table that is empty and in which nobody is. */
 static void remove_table(struct pt_cursor *cursor, uint64_t parent, pt_entry *slot, uint64_t address, unsigned level)
 {
-    uint64_t pa = fmt_address(pt_load(slot));
+    uint64_t pa = fmt_child(pt_load(slot));
 
     unlink_table(cursor, parent, slot, address, level);
     gather_table(cursor->gather, pa);
@@ -77,7 +77,7 @@ static uint64_t settled_slots(const struct pt *pt, pt_entry *slots, uint64_t cou
 
         if (!fmt_is_own_table(entry))
             continue;
-        table = pt_meta(pt, fmt_address(entry));
+        table = pt_meta(pt, fmt_child(entry));
         if (!pt_is_free(table, 0) || table->live == 0)
             break;
     }
@@ -189,7 +189,7 @@ static bool is_unmapped(const struct pt *pt, uint64_t table, unsigned level, uin
         uint64_t entry = pt_load(&entries[pt_index(at, level)]);
 
         if (fmt_is_live(entry) && (fmt_is_leaf(entry, level) || is_whole_slot(at, stop, level) ||
-                                   !is_unmapped(pt, fmt_address(entry), level - 1, at, stop)))
+                                   !is_unmapped(pt, fmt_child(entry), level - 1, at, stop)))
             return false;
     }
     return true;

@@ -15,9 +15,9 @@ static enum pt_status plan_pages(const struct pt *pt, struct fmt_change change, 
             continue;
         checked = bits;
         bits = effective(bits, shared);
-        if (!fmt_rights_allowed(changed(bits, change), pt->config.caps))
+        if (!fmt_rights_allowed(fmt_changed(bits, change), pt->config.caps))
             return PT_EINVAL;
-        all = changed(bits, change) != bits ? PT_OK : all;
+        all = fmt_changed(bits, change) != bits ? PT_OK : all;
     }
     return all;
 }
@@ -34,12 +34,12 @@ static enum pt_status plan_protect(struct operation *op, struct fmt_change chang
         return plan_pages(pt, change, &entries[pt_index(start, 1)], (end - start) >> PT_PAGE_SHIFT, shared);
     FOR_EACH_SLOT(at, stop, start, end, level)
     {
-        uint64_t entry = effective(pt_load(&entries[pt_index(at, level)]), shared), after = changed(entry, change);
+        uint64_t entry = effective(pt_load(&entries[pt_index(at, level)]), shared), after = fmt_changed(entry, change);
 
         if (!fmt_is_live(entry))
             continue;
         if (!fmt_is_leaf(entry, level)) {
-            status = plan_protect(op, change, fmt_address(entry), level - 1, at, stop, fmt_is_shared(entry));
+            status = plan_protect(op, change, fmt_child(entry), level - 1, at, stop, fmt_is_shared(entry));
             if (status == PT_EINVAL)
                 return status;
             all = status == PT_OK ? PT_OK : all;
@@ -59,7 +59,7 @@ static enum pt_status plan_protect(struct operation *op, struct fmt_change chang
 static void change_pages(pt_entry *entries, uint64_t count, struct fmt_change change, bool hardware)
 {
     for (uint64_t i = 0; i < count; i++) {
-        uint64_t entry = pt_load(&entries[i]), after = changed(entry, change);
+        uint64_t entry = pt_load(&entries[i]), after = fmt_changed(entry, change);
 
         if (after == entry || !fmt_is_live(entry))
             continue;
@@ -90,7 +90,7 @@ static void commit_protect(struct operation *op, struct fmt_change change, uint6
         if (!fmt_is_live(entry))
             continue;
         if (!fmt_is_leaf(entry, level))
-            commit_protect(op, change, fmt_address(entry), level - 1, at, stop);
+            commit_protect(op, change, fmt_child(entry), level - 1, at, stop);
         else if (is_whole_slot(at, stop, level))
             change_leaf(slot, change, hardware);
         else if (is_planned(op, at, level))
@@ -150,10 +150,10 @@ enum pt_status PT_FN(cursor_protect_next)(struct pt_cursor *cursor, uint64_t len
         cursor->at = end;
         return PT_END;
     }
-    if (!fmt_rights_allowed(changed(entry, raw), cursor->pt->config.caps))
+    if (!fmt_rights_allowed(fmt_changed(entry, raw), cursor->pt->config.caps))
         return PT_EINVAL;
     level = piece_level(at, end, cursor->level);
-    if (changed(entry, raw) != entry) {
+    if (fmt_changed(entry, raw) != entry) {
         status = isolate(cursor, at, level);
         if (status != PT_OK)
             return status;

@@ -14,7 +14,7 @@ static uint64_t count_frames(const struct pt *pt, uint64_t table, unsigned level
         if (!fmt_is_live(entry))
             continue;
         frames += fmt_is_leaf(entry, level) ? pt_slot_size(level) >> PT_PAGE_SHIFT
-                                            : count_frames(pt, fmt_address(entry), level - 1);
+                                            : count_frames(pt, fmt_child(entry), level - 1);
     }
     return frames;
 }
@@ -23,9 +23,9 @@ static uint64_t count_frames(const struct pt *pt, uint64_t table, unsigned level
 static void gather_entry(struct pt_gather *gather, uint64_t entry, unsigned level, uint64_t start, uint64_t end)
 {
     if (is_own_table(entry, level))
-        gather_table(gather, fmt_address(entry));
+        gather_table(gather, fmt_child(entry));
     else if (is_table(entry, level))
-        gather_shared(gather, fmt_address(entry), start, end);
+        gather_shared(gather, fmt_child(entry), start, end);
     else if (fmt_is_tracked(entry))
         gather_frames(gather, fmt_address(entry), level, 1, start, end);
 }
@@ -69,7 +69,7 @@ static enum pt_status plan_unmap(struct operation *op, uint64_t table, unsigned 
         if (is_whole_slot(at, stop, level))
             all = PT_OK;
         else if (!fmt_is_leaf(entry, level))
-            all = plan_unmap(op, fmt_address(entry), level - 1, at, stop) == PT_OK ? PT_OK : all;
+            all = plan_unmap(op, fmt_child(entry), level - 1, at, stop) == PT_OK ? PT_OK : all;
         else {
             plan_split(op, entry, level, at, stop);
             all = PT_OK;
@@ -103,7 +103,7 @@ static void commit_unmap(struct operation *op, uint64_t table, unsigned level, u
             removed++;
             gather_entry(gather, entry, level, op->start, op->end);
         } else if (!fmt_is_leaf(entry, level)) {
-            commit_unmap(op, fmt_address(entry), level - 1, at, stop);
+            commit_unmap(op, fmt_child(entry), level - 1, at, stop);
         } else {
             commit_unmap(op, split_leaf(op, slot, at, level), level - 1, at, stop);
         }
@@ -206,7 +206,7 @@ static void take_table(struct operation *op, struct pt_item *item)
                              .start = op->start,
                              .length = op->end - op->start,
                              .at = op->start,
-                             .frames = count_frames(cursor->pt, fmt_address(entry), cursor->level - 1u)};
+                             .frames = count_frames(cursor->pt, fmt_child(entry), cursor->level - 1u)};
     pt_store(path_entry(cursor, op->start), 0);
     pt_meta(cursor->pt, cursor->path[cursor->level])->live--;
     gather_entry(cursor->gather, entry, cursor->level, op->start, op->end);

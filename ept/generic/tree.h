@@ -48,7 +48,7 @@ static void count_table(const struct pt *pt, uint64_t table, unsigned level, boo
         if (!fmt_is_live(entry))
             continue;
         if (!fmt_is_leaf(entry, level)) {
-            count_table(pt, fmt_address(entry), level - 1, shared || fmt_is_shared(entry), statistics);
+            count_table(pt, fmt_child(entry), level - 1, shared || fmt_is_shared(entry), statistics);
             continue;
         }
         leaves++;

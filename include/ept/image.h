@@ -11,8 +11,9 @@
  * within a level the tables in the order of their addresses. Leaves are those of the tree. They point to memory that is
  * not part of the image.
  *
- * Entries keep the bits that hardware ignores and the library uses: PT_IMAGE_LIVE in every entry that is no hole (so
- * that a leaf without rights can be told from one), PT_IMAGE_TRACKED and PT_IMAGE_SOFT in leaves. */
+ * Entries have these bits, which hardware ignores: PT_IMAGE_LIVE in every entry that is no hole (so that a leaf without
+ * rights can be told from one), PT_IMAGE_TRACKED and PT_IMAGE_SOFT in leaves. D is where hardware has it, also in
+ * leaves without W, and leaves without rights have their address as it is: in both an image differs from the tree. */
 #ifndef EPT_IMAGE_H
 #define EPT_IMAGE_H
 

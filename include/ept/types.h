@@ -52,7 +52,7 @@ typedef uint32_t pt_prop;
 #define PT_X       ((pt_prop)1 << 2)
 #define PT_U       ((pt_prop)1 << 3) /* user mode may use it; x86 only (NPT needs it on every leaf) */
 #define PT_A       ((pt_prop)1 << 4) /* accessed */
-#define PT_D       ((pt_prop)1 << 5) /* dirty */
+#define PT_D       ((pt_prop)1 << 5) /* dirty; in x86-64 leaves without PT_W it is where hardware does not look */
 #define PT_G       ((pt_prop)1 << 6) /* global; x86 only */
 #define PT_IPAT    ((pt_prop)1 << 7) /* ignore the guest's PAT; EPT only */
 #define PT_TRACKED ((pt_prop)1 << 8) /* frames are reference counted through frame_get and frame_put */

@@ -292,7 +292,7 @@ START_TEST(check_finds_what_is_broken)
     saved = *entry;
     *entry = 0;
     IS(F(check)(&w.pt, NULL, NULL, &fault), PT_ECORRUPT); /* count is wrong */
-    *entry = 1;
+    *entry = (uint64_t)1 << 11;
     IS(F(check)(&w.pt, NULL, NULL, &fault), PT_ECORRUPT); /* hole with bits */
     ck_assert_uint_eq(fault.address, KIB4);
     ck_assert_uint_eq(fault.level, 1);
