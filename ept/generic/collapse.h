@@ -144,7 +144,7 @@ static enum pt_status prepare_collapse(struct operation *op, unsigned level, uin
 
 enum pt_status PT_FN(cursor_collapse)(struct pt_cursor *cursor, unsigned level)
 {
-    uint64_t leaf, start;
+    uint64_t leaf, start, size;
     struct operation op;
     enum pt_status status;
 
@@ -152,20 +152,21 @@ enum pt_status PT_FN(cursor_collapse)(struct pt_cursor *cursor, unsigned level)
         return PT_EMODE;
     if (level < 2 || level > highest_leaf(cursor->pt))
         return PT_EINVAL;
-    status = begin(cursor, pt_slot_size(level), true);
+    size = pt_slot_size(level);
+    status = begin(cursor, &size, true);
     if (status != PT_OK)
         return status;
     if (!pt_aligned(cursor->at, level))
         return PT_EINVAL;
     start = cursor->at;
-    status = settle(&op, cursor, start, start + pt_slot_size(level));
+    status = settle(&op, cursor, start, start + size);
     if (status != PT_OK)
         return status;
     status = prepare_collapse(&op, level, &leaf);
     if (status == PT_OK && leaf != 0)
         commit_collapse(&op, level, leaf);
     if (status == PT_OK)
-        cursor->at = start + pt_slot_size(level);
+        cursor->at = start + size;
     finish(&op);
     return status;
 }

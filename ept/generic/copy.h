@@ -435,13 +435,13 @@ static enum pt_status prepare_copy(struct copy_job *job)
 }
 
 /* May these two cursors take part in one copy of this length? */
-static enum pt_status begin_copy(const struct pt_cursor *dst, const struct pt_cursor *src, uint64_t length,
+static enum pt_status begin_copy(const struct pt_cursor *dst, const struct pt_cursor *src, uint64_t *length,
                                  struct pt_change to_dst, struct pt_change to_src)
 {
-    enum pt_status status = begin(dst, length, true);
+    enum pt_status status = begin(src, length, (to_src.set | to_src.clear) != 0);
 
-    if (status == PT_OK)
-        status = begin(src, length, (to_src.set | to_src.clear) != 0);
+    if (status == PT_OK || (status == PT_END && !(dst->top > 0 && dst->writes)))
+        status = begin(dst, length, true);
     if (status != PT_OK)
         return status;
     if (!change_allowed(to_dst) || !change_allowed(to_src))
@@ -482,7 +482,7 @@ enum pt_status PT_FN(cursor_copy_from)(struct pt_cursor *dst, struct pt_cursor *
                                        struct pt_change to_dst, struct pt_change to_src)
 {
     struct copy_job job = {.to_dst = fmt_change(to_dst), .to_src = fmt_change(to_src), .delta = dst->at - src->at};
-    enum pt_status status = begin_copy(dst, src, length, to_dst, to_src);
+    enum pt_status status = begin_copy(dst, src, &length, to_dst, to_src);
 
     return status == PT_OK ? run_copy(&job, dst, src, length) : status;
 }
@@ -501,7 +501,7 @@ enum pt_status PT_FN(cursor_share_from)(struct pt_cursor *dst, struct pt_cursor 
     const struct pt_change no_write = {.clear = PT_W};
     struct copy_job job = {
         .to_dst = fmt_lose_write, .to_src = fmt_lose_write, .delta = dst->at - src->at, .share = true};
-    enum pt_status status = begin_copy(dst, src, length, no_write, no_write);
+    enum pt_status status = begin_copy(dst, src, &length, no_write, no_write);
 
     if (status != PT_OK)
         return status;

@@ -156,7 +156,7 @@ enum pt_status PT_FN(cursor_map)(struct pt_cursor *cursor, uint64_t hpa, unsigne
     if (level == 0 || level > highest_leaf(cursor->pt))
         return PT_EINVAL;
     size = pt_slot_size(level);
-    status = begin(cursor, size, true);
+    status = begin(cursor, &size, true);
     if (status != PT_OK)
         return status;
     if (!prop_allowed(cursor->pt, prop) || !pt_aligned(hpa | cursor->at, level) || !hpa_allowed(cursor->pt, hpa, size))
@@ -177,7 +177,7 @@ enum pt_status PT_FN(cursor_map)(struct pt_cursor *cursor, uint64_t hpa, unsigne
 
 enum pt_status PT_FN(cursor_map_range)(struct pt_cursor *cursor, uint64_t hpa, uint64_t length, pt_prop prop)
 {
-    enum pt_status status = begin(cursor, length, true);
+    enum pt_status status = begin(cursor, &length, true);
 
     if (status != PT_OK)
         return status;

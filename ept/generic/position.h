@@ -171,14 +171,29 @@ static inline void fill_item(uint64_t stands, uint64_t entry, unsigned level, ui
     item->prop = live ? fmt_prop(entry) : 0;
 }
 
-/* Is [at, at + length) a range this cursor may work on? Every operation begins with this. */
-static enum pt_status begin(const struct pt_cursor *cursor, uint64_t length, bool writing)
+/* Is [at, at + *length) a range this cursor may work on? Every operation begins with this. PT_TO_END becomes a length.
+ */
+static enum pt_status begin(const struct pt_cursor *cursor, uint64_t *length, bool writing)
 {
+    uint64_t left = cursor->end - cursor->at;
+
     if (cursor->top == 0 || (writing && !cursor->writes))
         return PT_EMODE;
-    if (length == 0 || !pt_aligned(length, 1))
+    if (*length == PT_TO_END) {
+        *length = left;
+        return left > 0 ? PT_OK : PT_END;
+    }
+    if (*length == 0 || !pt_aligned(*length, 1))
         return PT_EINVAL;
-    return length <= cursor->end - cursor->at ? PT_OK : PT_ERANGE;
+    return *length <= left ? PT_OK : PT_ERANGE;
+}
+
+/* The same for operations that find the next leaf: loops that end where the claim does may ask once more. */
+static enum pt_status begin_step(const struct pt_cursor *cursor, uint64_t *length, bool writing)
+{
+    if (*length == 0 && cursor->at == cursor->end)
+        *length = PT_TO_END;
+    return begin(cursor, length, writing);
 }
 
 enum pt_status PT_FN(cursor_query)(struct pt_cursor *cursor, struct pt_item *item)
@@ -242,7 +257,7 @@ static bool find_leaf(struct pt_cursor *cursor, uint64_t from, uint64_t end, uin
 
 enum pt_status PT_FN(cursor_find_next)(struct pt_cursor *cursor, uint64_t length, struct pt_item *item)
 {
-    enum pt_status status = begin(cursor, length, false);
+    enum pt_status status = begin_step(cursor, &length, false);
     uint64_t end, found, entry;
 
     if (status != PT_OK)

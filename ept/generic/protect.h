@@ -122,7 +122,7 @@ static enum pt_status run_protect(struct pt_cursor *cursor, uint64_t start, uint
 
 enum pt_status PT_FN(cursor_protect_range)(struct pt_cursor *cursor, uint64_t length, struct pt_change change)
 {
-    enum pt_status status = begin(cursor, length, true);
+    enum pt_status status = begin(cursor, &length, true);
 
     if (status == PT_OK && !change_allowed(change))
         status = PT_EINVAL;
@@ -137,7 +137,7 @@ enum pt_status PT_FN(cursor_protect_next)(struct pt_cursor *cursor, uint64_t len
                                           struct pt_item *item)
 {
     struct fmt_change raw = fmt_change(change);
-    enum pt_status status = begin(cursor, length, true);
+    enum pt_status status = begin_step(cursor, &length, true);
     uint64_t end, at, entry;
     unsigned level;
 

@@ -129,7 +129,7 @@ static void unmap_pages(struct pt_cursor *cursor, uint64_t length)
 enum pt_status PT_FN(cursor_unmap_range)(struct pt_cursor *cursor, uint64_t length)
 {
     struct operation op;
-    enum pt_status status = begin(cursor, length, true);
+    enum pt_status status = begin(cursor, &length, true);
 
     if (status != PT_OK)
         return status;
@@ -179,7 +179,7 @@ static enum pt_status take_leaf(struct pt_cursor *cursor, uint64_t at, uint64_t 
 
 enum pt_status PT_FN(cursor_take_next)(struct pt_cursor *cursor, uint64_t length, struct pt_item *item)
 {
-    enum pt_status status = begin(cursor, length, true);
+    enum pt_status status = begin_step(cursor, &length, true);
     uint64_t end, at, entry;
 
     if (status != PT_OK)
@@ -215,7 +215,7 @@ static void take_table(struct operation *op, struct pt_item *item)
 
 enum pt_status PT_FN(cursor_take_subtree)(struct pt_cursor *cursor, uint64_t length, struct pt_item *item)
 {
-    enum pt_status status = begin(cursor, length, true);
+    enum pt_status status = begin_step(cursor, &length, true);
     struct operation op;
     uint64_t end, at, start, entry;
     unsigned level;

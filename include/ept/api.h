@@ -5,7 +5,12 @@
  * nothing changed: no mapping or right, not the cursor, no reference. (Two things nobody sees through this interface
  * may have: empty tables are gone, and a copy inside one tree may have made shared tables the tree's own already.)
  * Every operation that may need tables can answer PT_ENOMEM and PT_ETABLE, every one that may need references
- * PT_EFRAME. A cursor and its gather belong to one thread. */
+ * PT_EFRAME. A cursor and its gather belong to one thread.
+ *
+ * A `length` may be PT_TO_END: up to the end of the claim (of src's, where there are two cursors; of the address space,
+ * where a claim is made). On a depleted cursor that is PT_END. An operation that looks for the next leaf takes a length
+ * of 0 there for PT_END, too. So this visits every leaf of a claim:
+ *     while ((status = ept_cursor_take_next(&cursor, PT_TO_END, &item)) == PT_OK) */
 #ifndef PT_FORMAT
 #error "include <ept/ept.h> or <ept/x86.h>"
 #endif

@@ -78,6 +78,9 @@ struct pt_change {
     pt_prop set, clear;
 };
 
+/* As a length: as far as the claim reaches. See <ept/api.h>. */
+#define PT_TO_END UINT64_MAX
+
 struct pt_range {
     uint64_t start, length; /* bytes; multiples of 4 KiB */
 };

@@ -110,7 +110,7 @@ enum pt_status ref_map(struct ref_cursor *cursor, uint64_t hpa, unsigned level, 
     if (level == 0 || level > ref_highest_leaf(cursor->tree))
         return PT_EINVAL;
     size = pt_slot_size(level);
-    status = ref_begin(cursor, size, true);
+    status = ref_begin(cursor, &size, true);
     if (status != PT_OK)
         return status;
     if ((hpa | cursor->at) % size != 0 || !map_allowed(cursor->tree, hpa, size, prop))
@@ -120,7 +120,7 @@ enum pt_status ref_map(struct ref_cursor *cursor, uint64_t hpa, unsigned level, 
 
 enum pt_status ref_map_range(struct ref_cursor *cursor, uint64_t hpa, uint64_t length, pt_prop prop)
 {
-    enum pt_status status = ref_begin(cursor, length, true);
+    enum pt_status status = ref_begin(cursor, &length, true);
 
     if (status != PT_OK)
         return status;
@@ -131,7 +131,7 @@ enum pt_status ref_map_range(struct ref_cursor *cursor, uint64_t hpa, uint64_t l
 
 enum pt_status ref_protect_range(struct ref_cursor *cursor, uint64_t length, struct pt_change change)
 {
-    enum pt_status status = ref_begin(cursor, length, true);
+    enum pt_status status = ref_begin(cursor, &length, true);
     uint64_t end = cursor->at + length;
 
     if (status != PT_OK)
@@ -163,7 +163,7 @@ static void narrow(struct pt_item *item, uint64_t end)
 enum pt_status ref_protect_next(struct ref_cursor *cursor, uint64_t length, struct pt_change change,
                                 struct pt_item *item)
 {
-    enum pt_status status = ref_begin(cursor, length, true);
+    enum pt_status status = ref_begin_step(cursor, &length, true);
     uint64_t end = cursor->at + length, at = cursor->at;
 
     if (status != PT_OK)
@@ -200,7 +200,7 @@ static void remove_range(struct ref_cursor *cursor, uint64_t start, uint64_t end
 
 enum pt_status ref_unmap_range(struct ref_cursor *cursor, uint64_t length)
 {
-    enum pt_status status = ref_begin(cursor, length, true);
+    enum pt_status status = ref_begin(cursor, &length, true);
 
     if (status == PT_OK)
         remove_range(cursor, cursor->at, cursor->at + length);
@@ -209,7 +209,7 @@ enum pt_status ref_unmap_range(struct ref_cursor *cursor, uint64_t length)
 
 enum pt_status ref_take_next(struct ref_cursor *cursor, uint64_t length, struct pt_item *item)
 {
-    enum pt_status status = ref_begin(cursor, length, true);
+    enum pt_status status = ref_begin_step(cursor, &length, true);
     uint64_t end = cursor->at + length;
 
     if (status == PT_OK)
@@ -236,7 +236,7 @@ static uint64_t frames_in(const struct segments *map, uint64_t start, uint64_t e
 
 enum pt_status ref_take_subtree(struct ref_cursor *cursor, uint64_t length, bool claimed, struct pt_item *item)
 {
-    enum pt_status status = ref_begin(cursor, length, true);
+    enum pt_status status = ref_begin_step(cursor, &length, true);
     uint64_t start = cursor->at, end = cursor->at + length, size, slot;
 
     if (status == PT_OK)
