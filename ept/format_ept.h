@@ -199,6 +199,15 @@ static inline uint64_t fmt_changed(uint64_t entry, struct fmt_change change)
     return change.any ? fmt_settled(after, (entry & FMT_BLANK) != 0) : after;
 }
 
+/* Why hardware that has used a leaf must be flushed when the leaf is changed so: PT_FLUSH_*, 0 where it need not be. */
+static inline unsigned fmt_flush(uint64_t entry, uint64_t after)
+{
+    if ((entry & FMT_RWX) == 0)
+        return 0;
+    return ((entry & ~after & FMT_RWX) | ((entry ^ after) & (FMT_MT | FMT_IPAT)) ? PT_FLUSH_RIGHTS : 0) |
+           (entry & ~after & (FMT_A | FMT_D) ? PT_FLUSH_MARKS : 0);
+}
+
 /* Any entry without W. */
 static inline uint64_t fmt_without_write(uint64_t entry)
 {

@@ -252,6 +252,18 @@ static inline uint64_t fmt_with_write(uint64_t entry)
     return ((entry | FMT_W) & ~FMT_SAVED_D) | (entry & FMT_SAVED_D) >> (FMT_SAVED_BIT - FMT_D_BIT);
 }
 
+/* Why hardware that has used a leaf must be flushed when the leaf is changed so: PT_FLUSH_*, 0 where it need not be. */
+static inline unsigned fmt_flush(uint64_t entry, uint64_t after)
+{
+    const uint64_t rights = FMT_P | FMT_W | FMT_U | FMT_G, types = FMT_PWT | FMT_PCD;
+    bool dirty = (entry & FMT_DIRTY) != 0 && (after & FMT_DIRTY) == 0;
+
+    if ((entry & FMT_P) == 0)
+        return 0;
+    return ((entry & ~after & rights) | (after & ~entry & FMT_NX) | ((entry ^ after) & types) ? PT_FLUSH_RIGHTS : 0) |
+           (dirty || (entry & ~after & FMT_A) ? PT_FLUSH_MARKS : 0);
+}
+
 /* A leaf's entry after a change. */
 static inline uint64_t fmt_changed(uint64_t entry, struct fmt_change change)
 {

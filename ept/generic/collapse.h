@@ -94,6 +94,7 @@ static void commit_collapse(struct operation *op, unsigned level, uint64_t leaf)
     pt_entry *slot;
     uint64_t entry, marks;
 
+    op->why = PT_FLUSH_TABLES;
     own_tables(op);
     if (op->level < level)
         climb_from_full(cursor);
@@ -102,12 +103,12 @@ static void commit_collapse(struct operation *op, unsigned level, uint64_t leaf)
     slot = path_entry(cursor, op->start);
     entry = pt_load(slot);
     pt_store(slot, leaf);
-    gather_range(cursor->gather, op->start, op->end);
+    gather_range(cursor->gather, op->why, op->start, op->end);
     if (hardware_writes(pt)) {
         PT_FN(gather_sync)(cursor->gather);
         marks = effective(marks_below(pt, fmt_child(entry), level - 1), (leaf & FMT_W) == 0);
         atomic_fetch_or_explicit(slot, marks, memory_order_acq_rel);
-        gather_range(cursor->gather, op->start, op->end);
+        gather_range(cursor->gather, op->why, op->start, op->end);
     }
     if (!cursor->has_husk || cursor->husk != fmt_child(entry))
         gather_entry(cursor->gather, entry, level, op->start, op->end);

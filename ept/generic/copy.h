@@ -76,6 +76,15 @@ static bool is_copyable(const struct copy_job *job, uint64_t entry)
            fmt_rights_allowed(fmt_changed(entry, job->to_dst), dst->caps) && (!fmt_is_tracked(entry) || dst->frame_get);
 }
 
+/* What happens to a leaf of the source. */
+static void plan_source(struct copy_job *job, uint64_t entry)
+{
+    uint64_t after = fmt_changed(entry, job->to_src);
+
+    job->any_changed |= after != entry;
+    job->src.why |= leaf_flush(job->src.cursor->pt, entry, after);
+}
+
 /* Pages of the source, in one table; [start, end) is copied. Neighbours mostly differ in their address alone, and are
  * then checked once. */
 static enum pt_status plan_copy_pages(struct copy_job *job, pt_entry *entries, uint64_t start, uint64_t end,
@@ -96,7 +105,7 @@ static enum pt_status plan_copy_pages(struct copy_job *job, pt_entry *entries, u
             if (!is_copyable(job, bits))
                 return PT_EINVAL;
             job->any_tracked |= fmt_is_tracked(bits);
-            job->any_changed |= fmt_changed(bits, job->to_src) != bits;
+            plan_source(job, bits);
         }
         if (fmt_address(entry) > limit)
             return PT_EINVAL;
@@ -118,7 +127,7 @@ static enum pt_status plan_copy_leaf(struct copy_job *job, uint64_t entry, unsig
     if (!is_copyable(job, entry) || !hpa_allowed(dst, hpa_at(entry, at, level), stop - at))
         return PT_EINVAL;
     job->any_tracked |= fmt_is_tracked(entry);
-    job->any_changed |= after != entry;
+    plan_source(job, entry);
     if (after != entry && !is_whole_slot(at, stop, level))
         plan_split(&job->src, entry, level, at, stop);
     for (; from < stop + job->delta; from = run_end) {
@@ -145,6 +154,7 @@ static enum pt_status plan_copy(struct copy_job *job, uint64_t table, unsigned l
             continue;
         if (is_shared_whole(job, entry, level, at, stop)) {
             job->any_changed |= !fmt_is_shared(entry);
+            job->src.why |= fmt_is_shared(entry) ? 0 : PT_FLUSH_RIGHTS;
             count_tables(job, at + job->delta, level);
         } else if (fmt_is_leaf(entry, level)) {
             status = plan_copy_leaf(job, entry, level, at, stop);
@@ -366,7 +376,7 @@ static void commit_copy(struct copy_job *job, uint64_t table, unsigned level, ui
         } else if (!job->same_src && !shared && is_whole_slot(at, stop, level)) {
             write_copies(job, change_leaf(slot, job->to_src, hardware), level, at, stop);
         } else if (!job->same_src && is_planned(&job->src, at, level)) {
-            commit_copy(job, split_leaf(&job->src, slot, at, level), level - 1, at, stop, false);
+            commit_copy(job, split_leaf(&job->src, slot, level), level - 1, at, stop, false);
         } else {
             write_copies(job, fmt_changed(effective(entry, shared), job->to_src), level, at, stop);
         }
@@ -465,10 +475,11 @@ static enum pt_status run_copy(struct copy_job *job, struct pt_cursor *dst, stru
     }
     status = prepare_copy(job);
     if (status == PT_OK) {
+        if (hardware_writes(src->pt) && (job->to_src.clear & (FMT_A | FMT_DIRTY)) != 0 && job->any_changed)
+            from->why |= PT_FLUSH_MARKS;
         own_tables(from);
         own_tables(&job->dst);
-        if (job->any_changed)
-            gather_range(src->gather, from->start, from->end);
+        gather_range(src->gather, from->why, from->start, from->end);
         commit_copy(job, from->root, from->level, from->start, from->end, false);
         src->at += length;
         dst->at += length;

@@ -7,13 +7,18 @@ void PT_FN(gather_init)(struct pt_gather *gather, struct pt *pt)
     gather->pt = pt;
     gather->tables = 0;
     gather->ntables = gather->nranges = gather->nruns = gather->nshared = 0;
+    gather->why = 0;
 }
 
-static void gather_range(struct pt_gather *gather, uint64_t start, uint64_t end)
+/* Hardware must be flushed there, because of PT_FLUSH_*; 0: it need not be. */
+static void gather_range(struct pt_gather *gather, unsigned why, uint64_t start, uint64_t end)
 {
     struct pt_range *last;
     uint64_t last_end;
 
+    if (why == 0)
+        return;
+    gather->why |= why;
     if (gather->nranges > 0) {
         last = &gather->ranges[gather->nranges - 1];
         last_end = last->start + last->length;
@@ -89,8 +94,9 @@ void PT_FN(gather_sync)(struct pt_gather *gather)
     const struct pt_config *config = &pt->config;
 
     if (gather->nranges > 0 && config->flush)
-        config->flush(config->ctx, gather->ranges, gather->nranges);
+        config->flush(config->ctx, pt, gather->why, gather->ranges, gather->nranges);
     gather->nranges = 0;
+    gather->why = 0;
     if (gather->nruns + gather->ntables + gather->nshared == 0)
         return;
     if (config->quiesce)
@@ -118,17 +124,17 @@ static void gather_frames(struct pt_gather *gather, uint64_t hpa, unsigned level
         return;
     if (gather->nruns == PT_GATHER_RUNS) {
         PT_FN(gather_sync)(gather);
-        gather_range(gather, start, end);
+        gather_range(gather, PT_FLUSH_REMOVED, start, end);
     }
     gather->runs[gather->nruns++] = (struct pt_run){.hpa = hpa, .count = count, .level = level};
 }
 
-/* The ownership of a shared table that this tree gave up; likewise. */
-static void gather_shared(struct pt_gather *gather, uint64_t pa, uint64_t start, uint64_t end)
+/* The ownership of a shared table that this tree gave up; likewise, for an operation that flushes because of `why`. */
+static void gather_shared(struct pt_gather *gather, unsigned why, uint64_t pa, uint64_t start, uint64_t end)
 {
     if (gather->nshared == PT_GATHER_SHARED) {
         PT_FN(gather_sync)(gather);
-        gather_range(gather, start, end);
+        gather_range(gather, why, start, end);
     }
     gather->shared[gather->nshared++] = pa;
 }

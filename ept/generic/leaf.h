@@ -79,6 +79,12 @@ static bool hardware_writes(const struct pt *pt)
     return (pt->config.caps & PT_CAP_AD) != 0;
 }
 
+/* Why hardware that has used a leaf must be flushed when it is changed so: PT_FLUSH_*, or 0. */
+static unsigned leaf_flush(const struct pt *pt, uint64_t entry, uint64_t after)
+{
+    return fmt_flush(entry, after) & (hardware_writes(pt) ? ~0u : ~PT_FLUSH_MARKS);
+}
+
 static bool frame_get(const struct pt *pt, uint64_t hpa, unsigned level, uint64_t count)
 {
     return pt->config.frame_get(pt->config.ctx, hpa, level, count);

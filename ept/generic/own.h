@@ -154,8 +154,8 @@ static uint64_t own_table(struct operation *op, pt_entry *slot, uint64_t at, uns
     pt_store(slot, fmt_table(copy));
     remove_owner(pt, table);
     if (above != WAY_COPIED) {
-        gather_range(gather, pt_slot_start(at, level), pt_slot_end(at, level));
-        gather_shared(gather, table, op->start, op->end);
+        gather_range(gather, PT_FLUSH_TABLES, pt_slot_start(at, level), pt_slot_end(at, level));
+        gather_shared(gather, op->why, table, op->start, op->end);
     }
     return copy;
 }

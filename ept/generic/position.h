@@ -63,7 +63,7 @@ static void unlink_table(struct pt_cursor *cursor, uint64_t parent, pt_entry *sl
 {
     pt_store(slot, 0);
     pt_meta(cursor->pt, parent)->live--;
-    gather_range(cursor->gather, pt_slot_start(address, level), pt_slot_end(address, level));
+    gather_range(cursor->gather, PT_FLUSH_TABLES, pt_slot_start(address, level), pt_slot_end(address, level));
 }
 
 /* One step down, towards `address`. False: there is no table in its slot, or a shared one. */

@@ -38,6 +38,7 @@ struct operation {
     struct pt_spares spares;
     enum need need;
     struct fmt_change change; /* for NEED_CHANGED */
+    unsigned why;             /* PT_FLUSH_*: what its own changes need; planned */
     bool meets_shared;        /* some shared tables become its own before the commit, */
     uint64_t tables_copied;   /* so many of them by copying */
     unsigned nheld, nsplits;
@@ -157,6 +158,7 @@ static enum pt_status settle(struct operation *op, struct pt_cursor *cursor, uin
     op->tables_needed = 0;
     op->spares = (struct pt_spares){0};
     op->need = NEED_NONE;
+    op->why = 0;
     op->tables_copied = 0;
     op->meets_shared = false;
     op->nheld = op->nsplits = 0;

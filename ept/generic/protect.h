@@ -2,22 +2,26 @@
 
 /* Checks leaves of 4 KiB in one table; answers as plan_protect. Neighbours mostly differ in their address alone, and
  * are then checked once. */
-static enum pt_status plan_pages(const struct pt *pt, struct fmt_change change, pt_entry *entries, uint64_t count,
+static enum pt_status plan_pages(struct operation *op, struct fmt_change change, pt_entry *entries, uint64_t count,
                                  bool shared)
 {
+    const struct pt *pt = op->cursor->pt;
     enum pt_status all = PT_END;
     uint64_t checked = 0;
 
     for (uint64_t i = 0; i < count; i++) {
-        uint64_t bits = pt_load(&entries[i]) & ~FMT_ADDRESS;
+        uint64_t bits = pt_load(&entries[i]) & ~FMT_ADDRESS, after;
 
         if (bits == checked || !fmt_is_live(bits))
             continue;
         checked = bits;
         bits = effective(bits, shared);
-        if (!fmt_rights_allowed(fmt_changed(bits, change), pt->config.caps))
+        after = fmt_changed(bits, change);
+        if (!fmt_rights_allowed(after, pt->config.caps))
             return PT_EINVAL;
-        all = fmt_changed(bits, change) != bits ? PT_OK : all;
+        if (after != bits)
+            all = PT_OK;
+        op->why |= leaf_flush(pt, bits, after);
     }
     return all;
 }
@@ -31,7 +35,7 @@ static enum pt_status plan_protect(struct operation *op, struct fmt_change chang
     enum pt_status all = PT_END, status;
 
     if (level == 1)
-        return plan_pages(pt, change, &entries[pt_index(start, 1)], (end - start) >> PT_PAGE_SHIFT, shared);
+        return plan_pages(op, change, &entries[pt_index(start, 1)], (end - start) >> PT_PAGE_SHIFT, shared);
     FOR_EACH_SLOT(at, stop, start, end, level)
     {
         uint64_t entry = effective(pt_load(&entries[pt_index(at, level)]), shared), after = fmt_changed(entry, change);
@@ -50,6 +54,7 @@ static enum pt_status plan_protect(struct operation *op, struct fmt_change chang
         if (after == entry)
             continue;
         all = PT_OK;
+        op->why |= leaf_flush(pt, entry, after);
         if (!is_whole_slot(at, stop, level))
             plan_split(op, entry, level, at, stop);
     }
@@ -94,7 +99,7 @@ static void commit_protect(struct operation *op, struct fmt_change change, uint6
         else if (is_whole_slot(at, stop, level))
             change_leaf(slot, change, hardware);
         else if (is_planned(op, at, level))
-            commit_protect(op, change, split_leaf(op, slot, at, level), level - 1, at, stop);
+            commit_protect(op, change, split_leaf(op, slot, level), level - 1, at, stop);
     }
 }
 
@@ -112,7 +117,10 @@ static enum pt_status run_protect(struct pt_cursor *cursor, uint64_t start, uint
     if (status == PT_OK)
         status = acquire(&op);
     if (status == PT_OK) {
-        gather_range(cursor->gather, op.start, op.end);
+        /* Marks that hardware sets until the commit are cleared as well. */
+        if (hardware_writes(cursor->pt) && (change.clear & (FMT_A | FMT_DIRTY)) != 0)
+            op.why |= PT_FLUSH_MARKS;
+        gather_range(cursor->gather, op.why, op.start, op.end);
         own_tables(&op);
         commit_protect(&op, change, op.root, op.level, op.start, op.end);
     }
@@ -157,8 +165,9 @@ enum pt_status PT_FN(cursor_protect_next)(struct pt_cursor *cursor, uint64_t len
         status = isolate(cursor, at, level);
         if (status != PT_OK)
             return status;
-        gather_range(cursor->gather, at, at + pt_slot_size(level));
         entry = change_leaf(path_entry(cursor, at), raw, hardware_writes(cursor->pt));
+        gather_range(cursor->gather, leaf_flush(cursor->pt, entry, fmt_changed(entry, raw)), at,
+                     at + pt_slot_size(level));
     }
     fill_item(at, entry, cursor->level, at, item);
     cursor->at = pt_min(pt_slot_end(at, cursor->level), end);

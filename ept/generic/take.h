@@ -25,7 +25,7 @@ static void gather_entry(struct pt_gather *gather, uint64_t entry, unsigned leve
     if (is_own_table(entry, level))
         gather_table(gather, fmt_child(entry));
     else if (is_table(entry, level))
-        gather_shared(gather, fmt_child(entry), start, end);
+        gather_shared(gather, PT_FLUSH_REMOVED, fmt_child(entry), start, end);
     else if (fmt_is_tracked(entry))
         gather_frames(gather, fmt_address(entry), level, 1, start, end);
 }
@@ -105,7 +105,7 @@ static void commit_unmap(struct operation *op, uint64_t table, unsigned level, u
         } else if (!fmt_is_leaf(entry, level)) {
             commit_unmap(op, fmt_child(entry), level - 1, at, stop);
         } else {
-            commit_unmap(op, split_leaf(op, slot, at, level), level - 1, at, stop);
+            commit_unmap(op, split_leaf(op, slot, level), level - 1, at, stop);
         }
     }
     pt_meta(pt, table)->live = (uint16_t)(pt_meta(pt, table)->live - removed);
@@ -120,7 +120,7 @@ static void unmap_pages(struct pt_cursor *cursor, uint64_t length)
     unsigned count = (unsigned)(length >> PT_PAGE_SHIFT);
 
     if (!is_empty_run(entries, count)) {
-        gather_range(cursor->gather, cursor->at, end);
+        gather_range(cursor->gather, PT_FLUSH_REMOVED, cursor->at, end);
         table->live = (uint16_t)(table->live - clear_pages(cursor->gather, entries, count, cursor->at, end));
     }
     cursor->at = end;
@@ -145,7 +145,8 @@ enum pt_status PT_FN(cursor_unmap_range)(struct pt_cursor *cursor, uint64_t leng
     if (status == PT_OK)
         status = acquire(&op);
     if (status == PT_OK) {
-        gather_range(cursor->gather, op.start, op.end);
+        op.why = PT_FLUSH_REMOVED | (op.level > 1 ? PT_FLUSH_TABLES : 0);
+        gather_range(cursor->gather, op.why, op.start, op.end);
         own_tables(&op);
         commit_unmap(&op, op.root, op.level, op.start, op.end);
     }
@@ -167,7 +168,7 @@ static enum pt_status take_leaf(struct pt_cursor *cursor, uint64_t at, uint64_t 
 
     if (status != PT_OK)
         return status;
-    gather_range(gather, at, at + pt_slot_size(level));
+    gather_range(gather, PT_FLUSH_REMOVED, at, at + pt_slot_size(level));
     entry = atomic_exchange_explicit(path_entry(cursor, at), 0, memory_order_acq_rel);
     pt_meta(cursor->pt, cursor->path[level])->live--;
     if (fmt_is_tracked(entry))
@@ -197,7 +198,8 @@ static void take_table(struct operation *op, struct pt_item *item)
     struct pt_cursor *cursor = op->cursor;
     uint64_t entry;
 
-    gather_range(cursor->gather, op->start, op->end);
+    op->why = PT_FLUSH_REMOVED | PT_FLUSH_TABLES;
+    gather_range(cursor->gather, op->why, op->start, op->end);
     own_tables(op);
     locate(cursor, op->start, op->end);
     entry = pt_load(path_entry(cursor, op->start));

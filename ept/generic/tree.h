@@ -29,7 +29,7 @@ void PT_FN(destroy)(struct pt *pt)
     struct pt_gather gather;
 
     PT_FN(gather_init)(&gather, pt);
-    gather_range(&gather, 0, pt->size);
+    gather_range(&gather, PT_FLUSH_REMOVED | PT_FLUSH_TABLES, 0, pt->size);
     gather_table(&gather, pt->root);
     PT_FN(gather_sync)(&gather);
 }

@@ -103,6 +103,16 @@ struct pt_table {
 #define PT_CAP_AD        8u  /* hardware sets A and D bits in these tables while the library changes them */
 #define PT_CAP_ALL       15u /* other bits are refused */
 
+/* Why hardware needs a flush. It needs none, and gets none, where leaves get rights, soft bits, A or D, where a hole is
+ * filled, where a leaf is split (its pieces translate as it did), or where shared tables become the tree's own again.
+ */
+#define PT_FLUSH_RIGHTS  1u /* leaves lost rights, among them W by sharing, or have another memory type */
+#define PT_FLUSH_REMOVED 2u /* leaves are gone */
+#define PT_FLUSH_TABLES  4u /* tables are gone, or others are in their place */
+#define PT_FLUSH_MARKS   8u /* A or D were cleared: hardware may not set them until it is flushed */
+
+struct pt;
+
 /* What the embedder supplies. Hooks may be called with tables locked: they must not use a cursor of the same tree. */
 struct pt_config {
     void *ctx; /* first argument of every hook */
@@ -118,9 +128,11 @@ struct pt_config {
     bool (*frame_get)(void *ctx, uint64_t hpa, unsigned level, uint64_t count);
     void (*frame_put)(void *ctx, uint64_t hpa, unsigned level, uint64_t count);
 
-    /* Called by gather_sync: when it returns, no CPU uses a translation of these ranges older than the call. NULL:
-     * no hardware walks these tables. */
-    void (*flush)(void *ctx, const struct pt_range *ranges, size_t count);
+    /* Called by gather_sync for what has changed in the tree: when it returns, no CPU uses a translation of these
+     * ranges older than the call. `why` is PT_FLUSH_*, all that there is to any of them. Without PT_FLUSH_REMOVED and
+     * PT_FLUSH_TABLES nothing is released when it returns, so an embedder that can bear with old rights, or with marks
+     * that come later, may leave the flush to another time. NULL: no hardware walks these tables. */
+    void (*flush)(void *ctx, const struct pt *pt, unsigned why, const struct pt_range *ranges, size_t count);
 
     /* Called in a loop while waiting for another thread's cursor; NULL: just spin. */
     void (*relax)(void *ctx);
@@ -172,6 +184,7 @@ struct pt_gather {
     size_t ntables, nranges, nruns, nshared;
     struct pt_range ranges[PT_GATHER_RANGES];
     struct pt_run runs[PT_GATHER_RUNS];
+    unsigned why;                      /* PT_FLUSH_*, of the ranges */
     uint64_t shared[PT_GATHER_SHARED]; /* pa of tables of which the tree gave up its ownership */
 };
 

@@ -40,10 +40,11 @@ static void frame_put(void *ctx, uint64_t hpa, unsigned level, uint64_t count)
     pt_frames_put(&w->frames, hpa, level, count);
 }
 
-static void flush(void *ctx, const struct pt_range *ranges, size_t count)
+static void flush(void *ctx, const struct pt *pt, unsigned why, const struct pt_range *ranges, size_t count)
 {
     struct world *w = ctx;
 
+    EXPECT(pt && why != 0);
     for (size_t i = 0; i < count; i++)
         w->flushed += ranges[i].length;
 }

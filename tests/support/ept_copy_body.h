@@ -458,5 +458,6 @@ int main(void)
     add_config_tests(add_group(suite, "configurations", setup, teardown));
     add_copy_tests(add_group(suite, "two trees", setup_two, teardown_two));
     add_refuse_tests(add_group(suite, "refusals", setup_two, teardown_two));
+    add_flush_tests(add_group(suite, "flushes", setup_two, teardown_two));
     return run_suite(suite);
 }

@@ -37,7 +37,9 @@ struct world {
     unsigned early;        /* releases without a flush that were not */
     unsigned underflows;   /* puts of frames that had no reference */
     unsigned flushes;      /* calls */
-    size_t nranges;        /* flushed since world_arm */
+    unsigned why;          /* since world_arm: PT_FLUSH_* */
+    const struct pt *flushed_tree;
+    size_t nranges; /* flushed since world_arm */
     struct pt_range ranges[WORLD_RANGES];
     _Atomic int64_t held[4]; /* references by level */
     uint64_t sums[4];        /* of world_mark() over them: which frames they are */

@@ -31,10 +31,12 @@ bool ref_all_allowed(const struct ref_tree *tree, const struct segments *map, ui
 }
 
 /* Would hardware that still has the old properties do what the new ones forbid, or fail to set A or D? */
-static bool is_tightened(pt_prop old, pt_prop new)
+static bool is_tightened(const struct ref_tree *tree, pt_prop old, pt_prop new)
 {
-    pt_prop kept = PT_R | PT_W | PT_X | PT_U | PT_A | PT_D | PT_G;
+    pt_prop kept = PT_R | PT_W | PT_X | PT_U | PT_G | (tree->caps & PT_CAP_AD ? PT_A | PT_D : 0);
 
+    if ((old & PT_RWX) == 0)
+        return false; /* it had nothing */
     return (old & ~new &kept) != 0 || ((old ^ new) & (PT_MT_MASK | PT_IPAT)) != 0;
 }
 
@@ -45,7 +47,7 @@ void ref_change(struct ref_tree *tree, struct ref_stale *stale, uint64_t start, 
     for (size_t i = segments_find(map, start); i < map->count && map->list[i].start < end; i++) {
         struct segment part = segment_clip(map->list[i], start, end);
 
-        if (is_tightened(part.prop, ref_changed(part.prop, change)))
+        if (is_tightened(tree, part.prop, ref_changed(part.prop, change)))
             ref_stale_note(stale, part.start, part.end);
     }
     segments_change(&tree->map, start, end, change);

@@ -13,4 +13,6 @@
 
 #include "tests/support/ept_refuse_body.h"
 
+#include "tests/support/ept_flush_body.h"
+
 #include "tests/support/ept_copy_body.h"
