@@ -19,15 +19,17 @@
 #define FMT_D       FMT_BIT(9)
 #define FMT_ADDRESS (FMT_BIT(52) - FMT_BIT(12))
 
-/* Software bits, all in 52 to 56, which hardware ignores in every entry. EPT has no present bit, and an entry without
- * rights is still a mapping: FMT_BLANK tells it from a hole. Its address is stored inverted: a processor with the L1
- * terminal fault would otherwise go on with it for a while, and find in its cache what nobody may see. */
+/* Software bits, all in 52 to 56 and 59, which hardware ignores in every entry. EPT has no present bit, and an entry
+ * without rights is still a mapping: FMT_BLANK tells it from a hole. Its address is stored inverted: a processor with
+ * the L1 terminal fault would otherwise go on with it for a while, and find in its cache what nobody may see. */
 #define FMT_BLANK    FMT_BIT(52)
 #define FMT_TRACKED  FMT_BIT(53)
 #define FMT_SOFT_BIT 54u
 #define FMT_SOFT     (FMT_BIT(54) | FMT_BIT(55) | FMT_BIT(56))
 
-#define FMT_SOFTWARE (FMT_BLANK | FMT_TRACKED | FMT_SOFT)
+#define FMT_WRITABLE FMT_BIT(59)
+
+#define FMT_SOFTWARE (FMT_BLANK | FMT_TRACKED | FMT_SOFT | FMT_WRITABLE)
 #define FMT_HARDWARE (FMT_RWX | FMT_MT | FMT_IPAT | FMT_LARGE | FMT_A | FMT_D | FMT_ADDRESS)
 /* Bits with a meaning in some setting of the CPU that the library does not use: mode-based execute 10, 11, guest-paging
  * verification 57, paging-write 58, shadow stack 60, sub-page 61, suppress #VE 63. */
@@ -148,6 +150,7 @@ static inline uint64_t fmt_bits(pt_prop prop)
     bits |= (prop & PT_A) ? FMT_A : 0;
     bits |= (prop & PT_D) ? FMT_D : 0;
     bits |= (prop & PT_TRACKED) ? FMT_TRACKED : 0;
+    bits |= (prop & PT_WRITABLE) ? FMT_WRITABLE : 0;
     bits |= (uint64_t)((prop & (PT_SOFT0 | PT_SOFT1 | PT_SOFT2)) >> 9) << FMT_SOFT_BIT;
     return bits;
 }
@@ -173,6 +176,7 @@ static inline pt_prop fmt_prop(uint64_t entry)
     prop |= (entry & FMT_A) ? PT_A : 0;
     prop |= (entry & FMT_D) ? PT_D : 0;
     prop |= (entry & FMT_TRACKED) ? PT_TRACKED : 0;
+    prop |= (entry & FMT_WRITABLE) ? PT_WRITABLE : 0;
     prop |= (pt_prop)((entry & FMT_SOFT) >> FMT_SOFT_BIT) << 9;
     return prop;
 }
@@ -227,7 +231,8 @@ static inline uint64_t fmt_plain(uint64_t entry)
         return entry;
     return entry & FMT_BLANK ? entry ^ FMT_ADDRESS : entry | PT_IMAGE_LIVE;
 }
-_Static_assert(FMT_BLANK == PT_IMAGE_LIVE && FMT_TRACKED == PT_IMAGE_TRACKED && FMT_SOFT_BIT == PT_IMAGE_SOFT_SHIFT,
+_Static_assert(FMT_BLANK == PT_IMAGE_LIVE && FMT_WRITABLE == PT_IMAGE_WRITABLE_EPT && FMT_TRACKED == PT_IMAGE_TRACKED &&
+                   FMT_SOFT_BIT == PT_IMAGE_SOFT_SHIFT,
                "software bits of an image are where <ept/image.h> says");
 
 #endif

@@ -32,7 +32,9 @@
 #define FMT_SAVED_BIT 58u
 #define FMT_SAVED_D   FMT_BIT(FMT_SAVED_BIT)
 
-#define FMT_SOFTWARE (FMT_BLANK | FMT_TRACKED | FMT_SOFT | FMT_SAVED_D)
+#define FMT_WRITABLE FMT_BIT(57)
+
+#define FMT_SOFTWARE (FMT_BLANK | FMT_TRACKED | FMT_SOFT | FMT_WRITABLE | FMT_SAVED_D)
 #define FMT_HARDWARE                                                                                                   \
     (FMT_P | FMT_W | FMT_U | FMT_PWT | FMT_PCD | FMT_A | FMT_D | FMT_LARGE | FMT_G | FMT_NX | FMT_ADDRESS)
 /* Bits with a meaning in some setting of the CPU: protection keys 59 to 62, HLAT restart 11. */
@@ -170,6 +172,7 @@ static inline uint64_t fmt_bits(pt_prop prop)
     bits |= (prop & PT_D) ? FMT_D : 0;
     bits |= (prop & PT_G) ? FMT_G : 0;
     bits |= (prop & PT_TRACKED) ? FMT_TRACKED : 0;
+    bits |= (prop & PT_WRITABLE) ? FMT_WRITABLE : 0;
     bits |= (uint64_t)((prop & (PT_SOFT0 | PT_SOFT1 | PT_SOFT2)) >> 9) << FMT_SOFT_BIT;
     return bits;
 }
@@ -205,6 +208,7 @@ static inline pt_prop fmt_prop(uint64_t entry)
     prop |= (entry & FMT_DIRTY) ? PT_D : 0;
     prop |= (entry & FMT_G) ? PT_G : 0;
     prop |= (entry & FMT_TRACKED) ? PT_TRACKED : 0;
+    prop |= (entry & FMT_WRITABLE) ? PT_WRITABLE : 0;
     prop |= (pt_prop)((entry & FMT_SOFT) >> FMT_SOFT_BIT) << 9;
     return prop;
 }
@@ -298,7 +302,8 @@ static inline uint64_t fmt_plain(uint64_t entry)
         entry ^= FMT_DIRTY;
     return entry & FMT_BLANK ? entry ^ FMT_ADDRESS : entry | PT_IMAGE_LIVE;
 }
-_Static_assert(FMT_BLANK == PT_IMAGE_LIVE && FMT_TRACKED == PT_IMAGE_TRACKED && FMT_SOFT_BIT == PT_IMAGE_SOFT_SHIFT,
+_Static_assert(FMT_BLANK == PT_IMAGE_LIVE && FMT_WRITABLE == PT_IMAGE_WRITABLE_X86 && FMT_TRACKED == PT_IMAGE_TRACKED &&
+                   FMT_SOFT_BIT == PT_IMAGE_SOFT_SHIFT,
                "software bits of an image are where <ept/image.h> says");
 
 #endif

@@ -256,6 +256,32 @@ void pt_frames_put(void *ctx, uint64_t hpa, unsigned level, uint64_t count)
     report(frames, &run);
 }
 
+/* Under the unit's lock: has anybody a reference on leaves of this level in [offset, end)? */
+static bool is_held(const struct pt_frames *frames, unsigned level, uint64_t offset, uint64_t end)
+{
+    for (; offset < end; offset += (uint64_t)1 << shift_of(level))
+        if (count_at(frames, level, offset) != 0)
+            return true;
+    return false;
+}
+
+bool pt_frames_shared(void *ctx, uint64_t hpa, unsigned level)
+{
+    struct pt_frames *frames = ctx;
+    uint64_t offset = hpa - frames->hpa, end;
+    bool shared;
+
+    if (!locate_run(frames, hpa, level, 1, &end))
+        return true;
+    lock_unit(frames, offset);
+    shared = count_at(frames, level, offset) > 1;
+    for (unsigned other = 1; other <= PT_HUGE_LEVEL && !shared; other++)
+        shared =
+            other > level ? count_at(frames, other, offset) != 0 : other < level && is_held(frames, other, offset, end);
+    unlock_unit(frames, offset);
+    return shared;
+}
+
 uint64_t pt_frames_references(const struct pt_frames *frames, uint64_t hpa)
 {
     uint64_t references = 0;

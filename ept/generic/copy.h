@@ -502,9 +502,9 @@ enum pt_status PT_FN(cursor_copy_from)(struct pt_cursor *dst, struct pt_cursor *
 static bool can_share(const struct pt_config *a, const struct pt_config *b)
 {
     return a->alloc_table == b->alloc_table && a->free_table == b->free_table && a->frame_get == b->frame_get &&
-           a->frame_put == b->frame_put && a->entries_offset == b->entries_offset && a->meta_base == b->meta_base &&
-           a->pa_base == b->pa_base && a->meta_stride == b->meta_stride && a->maxphyaddr == b->maxphyaddr &&
-           a->caps == b->caps;
+           a->frame_put == b->frame_put && a->frame_shared == b->frame_shared &&
+           a->entries_offset == b->entries_offset && a->meta_base == b->meta_base && a->pa_base == b->pa_base &&
+           a->meta_stride == b->meta_stride && a->maxphyaddr == b->maxphyaddr && a->caps == b->caps;
 }
 
 enum pt_status PT_FN(cursor_share_from)(struct pt_cursor *dst, struct pt_cursor *src, uint64_t length)

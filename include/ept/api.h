@@ -128,10 +128,10 @@ PT_CHECKED enum pt_status PT_FN(cursor_copy_from)(struct pt_cursor *dst, struct 
  * and the last owner gets the tables back without copying. Where a claim is exactly one table and the table above
  * happens to be held, its parts are shared or copied instead.
  *
- * Shared leaves hold one reference however many owners their table has. So who resolves a write to a page below shared
- * tables cannot tell from the frame's count whether others see it: first change something of the leaf (a software bit
- * will do), which makes the way to it the tree's own, and sync; from then on the count says whether to copy the frame
- * or to give W back.
+ * Shared leaves hold one reference however many owners their table has: whether others see a page below shared tables
+ * the frame's count alone does not tell. cursor_resolve finds out. To do it by hand: first change something of the leaf
+ * (a software bit will do), which makes the way to it the tree's own, and sync; from then on the count says whether to
+ * copy the frame or to give W back.
  *
  * Sync the gather of src before a processor may run with dst: until the flush src's processors may still write. Threads
  * that share from one tree through several gathers sync all of them: only the first takes W and has the range to flush.
@@ -139,6 +139,23 @@ PT_CHECKED enum pt_status PT_FN(cursor_copy_from)(struct pt_cursor *dst, struct 
  * src must be a PT_WRITE cursor. PT_EINVAL also if the trees have not the same tables, frames and hooks for them (their
  * ctx may differ, but must draw on the same), maxphyaddr and caps. */
 PT_CHECKED enum pt_status PT_FN(cursor_share_from)(struct pt_cursor *dst, struct pt_cursor *src, uint64_t length);
+
+/* --- Copy-on-write ---------------------------------------------------------------------------------------------- */
+
+/* Resolves a write to the address where the cursor stands: what a handler of EPT violations or page faults calls for
+ * one. *found says what was found and done, *item is the leaf (or hole) as it is then; the cursor stays. The way to the
+ * leaf becomes this tree's own. Who alone has the frames gets W back; no flush. Otherwise `copy` is called, with the
+ * claim held, for frames of its own, which this takes the place of the old ones with: first without W, then the gather
+ * is synced (one flush, of the leaf, or of its table's slot where that was shared), and then W comes. So no processor
+ * writes to the copy while another still reads the old frames. A huge leaf that others have too is first split down to
+ * `level`, and where it reaches beyond the claim, down to what does not.
+ *
+ * Leaves without PT_TRACKED have frames that nobody counts: they get W. The leaf keeps all properties; a copy has no D.
+ * PT_END: depleted. PT_EFRAME also if `copy` answers false; PT_EINVAL also if what it says is not aligned to the level
+ * or beyond maxphyaddr: if `copy` has answered true, the copy is the caller's to take back then. After an error
+ * nothing is changed but page sizes. Not inside a read-side section. */
+PT_CHECKED enum pt_status PT_FN(cursor_resolve)(struct pt_cursor *cursor, unsigned level, pt_copy_fn copy, void *ctx,
+                                                enum pt_resolution *found, struct pt_item *item);
 
 /* --- Page sizes ------------------------------------------------------------------------------------------------- */
 

@@ -34,6 +34,9 @@ PT_CHECKED bool pt_frames_init(struct pt_frames *frames, void *memory, uint64_t 
 bool pt_frames_get(void *frames, uint64_t hpa, unsigned level, uint64_t count);
 void pt_frames_put(void *frames, uint64_t hpa, unsigned level, uint64_t count);
 
+/* The frame_shared hook: has somebody a reference on a frame of this leaf, besides one for the leaf itself? */
+bool pt_frames_shared(void *frames, uint64_t hpa, unsigned level);
+
 /* References that keep this frame alive: its own and those of the units around it. */
 uint64_t pt_frames_references(const struct pt_frames *frames, uint64_t hpa);
 

@@ -12,8 +12,9 @@
  * not part of the image.
  *
  * Entries have these bits, which hardware ignores: PT_IMAGE_LIVE in every entry that is no hole (so that a leaf without
- * rights can be told from one), PT_IMAGE_TRACKED and PT_IMAGE_SOFT in leaves. D is where hardware has it, also in
- * leaves without W, and leaves without rights have their address as it is: in both an image differs from the tree. */
+ * rights can be told from one), PT_IMAGE_TRACKED, PT_IMAGE_WRITABLE and PT_IMAGE_SOFT in leaves. D is where hardware
+ * has it, also in leaves without W, and leaves without rights have their address as it is: in both an image differs
+ * from the tree. */
 #ifndef EPT_IMAGE_H
 #define EPT_IMAGE_H
 
@@ -36,9 +37,11 @@ struct pt_image_header {
     uint64_t tables;     /* 48: how many, at least 1; the file has 4096 * (1 + tables) bytes */
 };
 
-#define PT_IMAGE_LIVE       ((uint64_t)1 << 52)
-#define PT_IMAGE_TRACKED    ((uint64_t)1 << 53) /* PT_TRACKED */
-#define PT_IMAGE_SOFT_SHIFT 54u                 /* PT_SOFT0, 1 and 2: bits 54 to 56 */
+#define PT_IMAGE_LIVE         ((uint64_t)1 << 52)
+#define PT_IMAGE_TRACKED      ((uint64_t)1 << 53) /* PT_TRACKED */
+#define PT_IMAGE_WRITABLE_EPT ((uint64_t)1 << 59) /* PT_WRITABLE */
+#define PT_IMAGE_WRITABLE_X86 ((uint64_t)1 << 57)
+#define PT_IMAGE_SOFT_SHIFT   54u /* PT_SOFT0, 1 and 2: bits 54 to 56 */
 
 enum pt_image_format { PT_IMAGE_EPT, PT_IMAGE_X86 };
 

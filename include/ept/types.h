@@ -66,7 +66,10 @@ typedef uint32_t pt_prop;
 #define PT_WP      ((pt_prop)5 << 12) /* EPT only, likewise */
 #define PT_WB      ((pt_prop)6 << 12)
 #define PT_UCMINUS ((pt_prop)7 << 12) /* x86 only */
-#define PT_ALL     (((pt_prop)1 << 15) - 1u)
+/* W may come back: software's memory of it, kept by every operation. Map what its owner may write with it, and when W
+ * goes, for a share, a copy or a log of what is written, cursor_resolve knows whether and how to give it back. */
+#define PT_WRITABLE ((pt_prop)1 << 15)
+#define PT_ALL      (((pt_prop)1 << 16) - 1u)
 
 #define PT_RW  (PT_R | PT_W)
 #define PT_RX  (PT_R | PT_X)
@@ -127,6 +130,10 @@ struct pt_config {
      * level below, then drops the one above. Both may be NULL: then PT_TRACKED is refused. */
     bool (*frame_get)(void *ctx, uint64_t hpa, unsigned level, uint64_t count);
     void (*frame_put)(void *ctx, uint64_t hpa, unsigned level, uint64_t count);
+
+    /* Has somebody else a reference on any of the frames of this leaf, which has one? NULL: nobody can tell, so that
+     * cursor_resolve takes every PT_TRACKED leaf for shared. */
+    bool (*frame_shared)(void *ctx, uint64_t hpa, unsigned level);
 
     /* Called by gather_sync for what has changed in the tree: when it returns, no CPU uses a translation of these
      * ranges older than the call. `why` is PT_FLUSH_*, all that there is to any of them. Without PT_FLUSH_REMOVED and
@@ -222,6 +229,18 @@ struct pt_item {
     uint64_t frames; /* 4 KiB units mapped in the slot */
     pt_prop prop;    /* PT_LEAF: properties, before the change for take and protect */
 };
+
+/* How a write to an address was found, and what was done about it: see cursor_resolve. */
+enum pt_resolution {
+    PT_RESOLVED_HOLE,      /* nothing is mapped there; nothing was done */
+    PT_RESOLVED_READ_ONLY, /* the leaf has no PT_WRITABLE (or no PT_R); nothing was done */
+    PT_RESOLVED_ALREADY,   /* it has W: another thread was first, or the processor had an old translation */
+    PT_RESOLVED_SOLE,      /* nobody else had its frames: it has W again */
+    PT_RESOLVED_COPY,      /* others had: it has W, and frames of its own */
+};
+
+/* Copies what is at `hpa`, a leaf of `level`, to frames that are as aligned, and says where; false: there are none. */
+typedef bool (*pt_copy_fn)(void *ctx, uint64_t hpa, unsigned level, uint64_t *copy);
 
 /* Tables and leaves by level, [1] to [levels]. */
 struct pt_statistics {

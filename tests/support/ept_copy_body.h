@@ -393,10 +393,10 @@ START_TEST(dump_merges_runs)
         text,
         "[\n {\"start\": \"0x0\", \"last\": \"0xffff\", \"hpa\": \"0x100000000\", \"page\": \"4K\", \"count\": 16, "
         "\"rights\": \"rwx-\", \"memory\": \"wb\", \"accessed\": false, \"dirty\": true, \"global\": false, "
-        "\"ipat\": false, \"tracked\": true, \"soft\": 0},\n"
+        "\"ipat\": false, \"tracked\": true, \"soft\": 0, \"writable\": false},\n"
         " {\"start\": \"0x200000\", \"last\": \"0x9fffff\", \"hpa\": \"0x100000000\", \"page\": \"2M\", \"count\": 4, "
         "\"rights\": \"r-x-\", \"memory\": \"uc\", \"accessed\": false, \"dirty\": false, \"global\": false, "
-        "\"ipat\": false, \"tracked\": false, \"soft\": 2}\n]\n");
+        "\"ipat\": false, \"tracked\": false, \"soft\": 2, \"writable\": false}\n]\n");
 }
 END_TEST
 

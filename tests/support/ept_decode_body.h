@@ -124,8 +124,8 @@ static void decode_all(unsigned level)
         OK(F(cursor_unmap_range)(&c, pt_slot_size(level)));
         F(gather_sync)(&w.gather);
     }
-    /* Rights by what the format allows, three soft bits, A, D, tracked, and the format's own. */
-    EQ(accepted, is_ept() ? 6 * 5 * 2 * 64 : 5 * 4 * 4 * 64);
+    /* Rights by what the format allows, three soft bits, A, D, tracked, writable, and the format's own. */
+    EQ(accepted, is_ept() ? 6 * 5 * 2 * 128 : 5 * 4 * 4 * 128);
 }
 
 START_TEST(what_is_mapped_decodes_to_what_was_encoded)

@@ -93,7 +93,14 @@ static void world_put(void *ctx, uint64_t hpa, unsigned level, uint64_t count)
         pt_frames_put(&world->frames, hpa, level, count);
 }
 
-static void world_flush(void *ctx, const struct pt *pt, unsigned why, const struct pt_range *ranges, size_t count)
+static bool world_shared(void *ctx, uint64_t hpa, unsigned level)
+{
+    struct world *world = ctx;
+
+    return pt_frames_shared(&world->frames, hpa, level);
+}
+
+void world_flush(void *ctx, const struct pt *pt, unsigned why, const struct pt_range *ranges, size_t count)
 {
     struct world *world = ctx;
 
@@ -125,6 +132,7 @@ void world_open(struct world *world, unsigned levels)
     world->config.free_table = world_free;
     world->config.frame_get = world_get;
     world->config.frame_put = world_put;
+    world->config.frame_shared = world_shared;
     world->config.flush = world_flush;
     world->config.levels = levels;
     world->config.maxphyaddr = 46;

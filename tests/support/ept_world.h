@@ -50,6 +50,9 @@ struct world {
 void world_open(struct world *world, unsigned levels);
 void world_close(struct world *world);
 
+/* The flush hook. */
+void world_flush(void *ctx, const struct pt *pt, unsigned why, const struct pt_range *ranges, size_t count);
+
 /* Sets the hooks for readers, for one thread: they count, and what is released must be quiesced as well as flushed. */
 void world_watch(struct world *world);
 

@@ -107,6 +107,34 @@ START_TEST(a_count_that_would_overflow_is_refused_whole)
 }
 END_TEST
 
+START_TEST(a_leaf_is_shared_when_anything_of_it_is)
+{
+    static const uint64_t inside[3] = {KIB4, MIB2, 0};
+
+    for (unsigned level = 1; level <= 3; level++) {
+        uint64_t leaf = HPA + GIB1;
+
+        OK(pt_frames_get(&frames, leaf, level, 1));
+        NO(pt_frames_shared(&frames, leaf, level));
+        for (unsigned other = 1; other <= 3; other++) {
+            uint64_t hpa = other < level ? leaf + inside[other - 1] : leaf;
+
+            OK(pt_frames_get(&frames, hpa, other, 1));
+            OK(pt_frames_shared(&frames, leaf, level));
+            pt_frames_put(&frames, hpa, other, 1);
+            NO(pt_frames_shared(&frames, leaf, level));
+        }
+        if (level < 3) {
+            OK(pt_frames_get(&frames, leaf + pt_slot_size(level), level, 1)); /* the neighbour */
+            NO(pt_frames_shared(&frames, leaf, level));
+            pt_frames_put(&frames, leaf + pt_slot_size(level), level, 1);
+        }
+        pt_frames_put(&frames, leaf, level, 1);
+    }
+    OK(pt_frames_shared(&frames, HPA + 4 * GIB1, 1)); /* not counted here: who knows */
+}
+END_TEST
+
 /* Every counter of every level is inside the bytes that were asked for, and in nobody else's place. */
 START_TEST(counts_need_no_more_memory_than_they_say)
 {
@@ -241,6 +269,7 @@ int main(void)
     tcase_add_test(tcase, runs_cross_units);
     tcase_add_test(tcase, what_is_not_counted_is_refused);
     tcase_add_test(tcase, a_count_that_would_overflow_is_refused_whole);
+    tcase_add_test(tcase, a_leaf_is_shared_when_anything_of_it_is);
     tcase_add_loop_test(tcase, counts_need_no_more_memory_than_they_say, 0, 10);
     tcase_add_test(tcase, counts_can_be_a_static_array);
     tcase_add_test(tcase, threads_release_nothing_twice);
