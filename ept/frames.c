@@ -39,6 +39,14 @@ bool pt_frames_init(struct pt_frames *frames, void *memory, uint64_t hpa, uint64
     return true;
 }
 
+void pt_frames_supply(struct pt_frames *frames, struct pt_config *config)
+{
+    config->frame_ctx = frames;
+    config->frame_get = pt_frames_get;
+    config->frame_put = pt_frames_put;
+    config->frame_shared = pt_frames_shared;
+}
+
 static uint32_t count_at(const struct pt_frames *frames, unsigned level, uint64_t offset)
 {
     return atomic_load_explicit(&frames->counts[level][offset >> shift_of(level)], memory_order_relaxed);

@@ -81,7 +81,7 @@ static inline void pt_spares_free(const struct pt *pt, struct pt_spares *spares)
 
         spares->first = pt_meta(pt, pa)->next;
         spares->count--;
-        pt->config.free_table(pt->config.ctx, pa);
+        pt->config.free_table(pt->config.table_ctx, pa);
     }
 }
 
@@ -101,10 +101,10 @@ static inline enum pt_status pt_spares_fill(const struct pt *pt, struct pt_spare
         uint64_t pa;
         enum pt_status status = PT_OK;
 
-        if (!config->alloc_table(config->ctx, &pa)) {
+        if (!config->alloc_table(config->table_ctx, &pa)) {
             status = PT_ENOMEM;
         } else if (!pt_table_allowed(config, pa)) {
-            config->free_table(config->ctx, pa);
+            config->free_table(config->table_ctx, pa);
             status = PT_ETABLE;
         }
         if (status != PT_OK) {

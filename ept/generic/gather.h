@@ -79,13 +79,13 @@ static void drop_table(const struct pt *pt, uint64_t pa)
             continue;
         if (fmt_is_tracked(entry)) {
             count = tracked_run(&entries[i], PT_ENTRIES - i, level);
-            config->frame_put(config->ctx, fmt_address(entry), level, count);
+            config->frame_put(config->frame_ctx, fmt_address(entry), level, count);
         } else if (!fmt_is_leaf(entry, level)) {
             drop_table(pt, fmt_child(entry));
         }
         left -= count;
     }
-    config->free_table(config->ctx, pa);
+    config->free_table(config->table_ctx, pa);
 }
 
 void PT_FN(gather_sync)(struct pt_gather *gather)
@@ -102,7 +102,7 @@ void PT_FN(gather_sync)(struct pt_gather *gather)
     if (config->quiesce)
         config->quiesce(config->ctx);
     for (size_t i = 0; i < gather->nruns; i++)
-        config->frame_put(config->ctx, gather->runs[i].hpa, gather->runs[i].level, gather->runs[i].count);
+        config->frame_put(config->frame_ctx, gather->runs[i].hpa, gather->runs[i].level, gather->runs[i].count);
     gather->nruns = 0;
     for (size_t i = 0; i < gather->nshared; i++)
         drop_table(pt, gather->shared[i]);

@@ -87,13 +87,13 @@ static unsigned leaf_flush(const struct pt *pt, uint64_t entry, uint64_t after)
 
 static bool frame_get(const struct pt *pt, uint64_t hpa, unsigned level, uint64_t count)
 {
-    return pt->config.frame_get(pt->config.ctx, hpa, level, count);
+    return pt->config.frame_get(pt->config.frame_ctx, hpa, level, count);
 }
 
 /* For references that were taken but never seen by hardware: no flush needed. */
 static void frame_put(const struct pt *pt, uint64_t hpa, unsigned level, uint64_t count)
 {
-    pt->config.frame_put(pt->config.ctx, hpa, level, count);
+    pt->config.frame_put(pt->config.frame_ctx, hpa, level, count);
 }
 
 /* References in the order of a walk, as runs. */

@@ -22,7 +22,7 @@ static bool is_frame_shared(const struct pt *pt, uint64_t entry, unsigned level)
     const struct pt_config *config = &pt->config;
 
     return fmt_is_tracked(entry) &&
-           (!config->frame_shared || config->frame_shared(config->ctx, fmt_address(entry), level));
+           (!config->frame_shared || config->frame_shared(config->frame_ctx, fmt_address(entry), level));
 }
 
 static void give_write(const struct pt_cursor *cursor)

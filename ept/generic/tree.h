@@ -17,6 +17,8 @@ enum pt_status PT_FN(init)(struct pt *pt, const struct pt_config *config)
     if (!config_allowed(config))
         return PT_EINVAL;
     pt->config = *config;
+    pt->config.table_ctx = config->table_ctx ? config->table_ctx : config->ctx;
+    pt->config.frame_ctx = config->frame_ctx ? config->frame_ctx : config->ctx;
     pt->size = pt_slot_size(config->levels + 1);
     status = pt_spares_fill(pt, &spare, 1);
     if (status == PT_OK)

@@ -21,6 +21,8 @@
 #include <ept/types.h>
 #include <ept/walk.h>
 
+PT_START
+
 #define PT_IMAGE_MAGIC   "PTIMAGE" /* and its zero */
 #define PT_IMAGE_VERSION 1u
 
@@ -60,5 +62,7 @@ struct pt_image {
  * checks nothing: walking tables that make no sense is safe, because a walk ends after `levels` entries and leaves
  * `memory` for nothing. */
 PT_CHECKED const char *pt_image_open(const void *file, uint64_t bytes, struct pt_image *image);
+
+PT_FINISH
 
 #endif

@@ -7,10 +7,28 @@
 #ifndef EPT_TYPES_H
 #define EPT_TYPES_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* Of this library. PT_VERSION_NUMBER grows with every release: 10000 * major + 100 * minor + patch. */
+#define PT_VERSION        "0.1.0"
+#define PT_VERSION_NUMBER 100
+
+/* These headers are C11 and C++17. Atomic members are the library's own: in both languages they are as large. */
+#ifdef __cplusplus
+#include <atomic>
+#define PT_ATOMIC(type) std::atomic<type>
+#define PT_START        extern "C" {
+#define PT_FINISH       }
+#else
+#include <stdatomic.h>
+#define PT_ATOMIC(type) _Atomic type
+#define PT_START
+#define PT_FINISH
+#endif
+
+PT_START
 
 #define PT_PAGE_SHIFT 12u
 #define PT_PAGE_SIZE  ((uint64_t)1 << PT_PAGE_SHIFT)
@@ -90,13 +108,13 @@ struct pt_range {
 
 /* Bookkeeping for one table, at a constant stride from the metadata base (or inside a kernel's page struct). */
 struct pt_table {
-    _Atomic uintptr_t holder; /* who holds the lock; 0: nobody. See ept/lock.h. */
-    uint64_t next;            /* pa of the next table while on a list of the library's; by the list */
-    _Atomic uint32_t owners;  /* entries that point at it, and ownerships in gathers; above 1: shared. See own.h. */
-    uint16_t depth;           /* how often the holder holds it; by the holder */
-    uint16_t live;            /* entries that are leaves or tables; by whoever holds the table */
+    PT_ATOMIC(uintptr_t) holder; /* who holds the lock; 0: nobody */
+    uint64_t next;               /* pa of the next table while on a list of the library's; by the list */
+    PT_ATOMIC(uint32_t) owners;  /* entries that point at it, and ownerships in gathers; above 1: shared */
+    uint16_t depth;              /* how often the holder holds it; by the holder */
+    uint16_t live;               /* entries that are leaves or tables; by whoever holds the table */
     uint8_t level;
-    _Atomic uint8_t lender; /* somebody who holds the parent waits for this table. See ept/lock.h. */
+    PT_ATOMIC(uint8_t) lender; /* somebody who holds the parent waits for this table */
 };
 
 /* What the hardware and the embedder allow. */
@@ -118,7 +136,9 @@ struct pt;
 
 /* What the embedder supplies. Hooks may be called with tables locked: they must not use a cursor of the same tree. */
 struct pt_config {
-    void *ctx; /* first argument of every hook */
+    void *ctx;       /* first argument of every hook, */
+    void *table_ctx; /* but, unless NULL, of alloc_table and free_table, */
+    void *frame_ctx; /* and of frame_get, frame_put and frame_shared */
 
     /* The page of a new table: zeroed, 4 KiB aligned, below 2^maxphyaddr; false: none left. */
     bool (*alloc_table)(void *ctx, uint64_t *pa);
@@ -205,7 +225,7 @@ struct pt_cursor {
     uint64_t start, end, at;          /* the claimed range and the position; end is exclusive and fits: size <= 2^57 */
     uint64_t path[PT_MAX_LEVEL + 1u]; /* [level]: pa of the table on the path; locked from `top` down to `level` */
     uint64_t where;                   /* an address inside the lowest table of the path */
-    uint64_t husk;                    /* pa of a removed table kept as a lock, when has_husk. See ept/lock.h. */
+    uint64_t husk;                    /* pa of a removed table kept as a lock, when has_husk */
     uint8_t top, level;               /* top 0: the cursor has ended */
     uint8_t shared;                   /* level of the table whose entry leads into shared ones, unlocked; 0: none */
     bool writes, has_husk;
@@ -270,5 +290,7 @@ enum pt_dump_style { PT_DUMP_TEXT, PT_DUMP_JSON };
 
 /* The name of a status, for messages. */
 const char *pt_status_name(enum pt_status status);
+
+PT_FINISH
 
 #endif

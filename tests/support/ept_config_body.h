@@ -63,8 +63,51 @@ START_TEST(capabilities_that_make_no_sense_are_refused)
 }
 END_TEST
 
+static unsigned flushes_of_its_own;
+
+static void count_flush(void *ctx, const struct pt *pt, unsigned why, const struct pt_range *ranges, size_t count)
+{
+    HOLDS(ctx == &flushes_of_its_own && pt && why != 0 && ranges && count > 0);
+    flushes_of_its_own++;
+}
+
+/* An arena and counts as they are, and a flush that knows of neither. */
+START_TEST(hooks_of_tables_and_frames_have_a_ctx_of_their_own)
+{
+    struct pt_config config = {.ctx = &flushes_of_its_own,
+                               .flush = count_flush,
+                               .levels = PT_TEST_LEVELS,
+                               .maxphyaddr = 46,
+                               .caps = PT_CAP_2M};
+    const uint64_t used = tables();
+    struct pt_gather gather;
+    struct pt_cursor cursor;
+    struct pt pt;
+
+    flushes_of_its_own = 0;
+    pt_arena_supply(&w.arena, w.meta, &config);
+    pt_frames_supply(&w.frames, &config);
+    HOLDS(config.ctx == &flushes_of_its_own);
+    OK(F(init)(&pt, &config));
+    F(gather_init)(&gather, &pt);
+    OK(F(cursor_init)(&cursor, &pt, 0, PT_TO_END, PT_WRITE, &gather));
+    OK(F(cursor_map_range)(&cursor, HPA, 2 * MIB2, COUNTED));
+    OK(F(cursor_jump)(&cursor, KIB4));
+    OK(F(cursor_protect_range)(&cursor, KIB4, read_only));
+    F(cursor_end)(&cursor);
+    F(gather_sync)(&gather);
+    EQ(flushes_of_its_own, 1);
+    EQ(pt_frames_references(&w.frames, HPA), 1);
+    F(destroy)(&pt);
+    EQ(flushes_of_its_own, 2);
+    EQ(pt_frames_references(&w.frames, HPA), 0);
+    EQ(tables(), used);
+}
+END_TEST
+
 static void add_config_tests(TCase *tcase)
 {
+    tcase_add_test(tcase, hooks_of_tables_and_frames_have_a_ctx_of_their_own);
     tcase_add_test(tcase, a_tree_without_a_root_page_is_refused);
     tcase_add_test(tcase, a_root_that_hardware_cannot_reach_is_refused);
     tcase_add_test(tcase, capabilities_that_make_no_sense_are_refused);
