@@ -9,7 +9,7 @@
 #   make coverage   which lines of the page-table library its tests reach
 #   make bench      the library's and the VMM's figures, as ratios to a baseline of the same run
 #   make install    DESTDIR=, prefix=, libdir= and so on as usual; make uninstall takes the same ones
-#   make install-lib   the page-table library alone; needs nothing but a C compiler
+#   make install-lib   the page-table library alone; needs nothing but a C compiler. With KERNEL=1, libept.a is one for kernels
 #   make clean
 #
 # CC=clang chooses the compiler; SAN=address,undefined or SAN=thread builds with sanitizers into a folder of its own;
@@ -101,6 +101,35 @@ $(EPT_LIB): $(call objects,$(EPT_SRC))
 	@mkdir -p $(@D)
 	$(call show,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+# As a shared library; its name changes when programs built for it must be built again.
+EPT_SONAME := libept.so.0
+EPT_SHARED := $(BUILD)/libept.so.$(VERSION)
+PIC_OBJ    := $(OBJ)/pic
+$(PIC_OBJ)/ept/%.o: CFLAGS += -fPIC
+$(PIC_OBJ)/ept/%.o: ept/%.c
+	$(compile)
+$(EPT_SHARED): $(EPT_SRC:%.c=$(PIC_OBJ)/%.o)
+	@mkdir -p $(@D)
+	$(call show,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -shared -Wl,-soname,$(EPT_SONAME) -Wl,-z,defs -o $@ $^
+
+# For kernels: no SSE, no red zone, the kernel's code model, and nothing undefined, as what compilers call by themselves is
+# inside, under local names. KERNEL_CFLAGS may say otherwise.
+KERNEL        ?=
+KERNEL_CFLAGS ?= -mcmodel=kernel -mno-red-zone -mgeneral-regs-only -fno-pic
+KERNEL_OBJ    := $(OBJ)/kernel
+EPT_KERNEL    := $(BUILD)/kernel/libept.a
+$(KERNEL_OBJ)/ept/%.o: ept/%.c
+	@mkdir -p $(@D)
+	$(call show,CC,$@)
+	$(Q)$(CC) -std=c11 -O2 -g0 $(WARNINGS) -Iinclude -I. -ffreestanding -fno-strict-aliasing -fno-stack-protector \
+	    -fcf-protection=none -fno-asynchronous-unwind-tables $(KERNEL_CFLAGS) -MMD -MP -c -o $@ $<
+$(EPT_KERNEL): $(patsubst %.c,$(KERNEL_OBJ)/%.o,$(EPT_SRC) $(wildcard ept/kernel/*.c))
+	@mkdir -p $(@D)
+	$(call show,AR,$@)
+	$(Q)ld -r -o $(KERNEL_OBJ)/libept.o $^ && objcopy -L memcpy -L memset $(KERNEL_OBJ)/libept.o
+	$(Q)rm -f $@ && $(AR) rcs $@ $(KERNEL_OBJ)/libept.o
 
 # Snapshot files: shared by the VMM, the tools and the tests, and built of nothing else of the VMM.
 SNAPSHOT_LIBS = $(call pkg,--libs,libxxhash libzstd)
@@ -311,10 +340,18 @@ install: all install-lib
 	$(call put,644,$(PROGRAM_PAGES),$(mandir)/man1)
 	$(call put,644,$(wildcard include/cleave/*),$(includedir)/cleave)
 
-install-lib: $(EPT_LIB)
-	$(call put,644,$(EPT_LIB),$(libdir))
+# A page under each function's name; those of both formats are the same.
+PAGE_FUNCTIONS = $(shell sed -n '/^\.It .*Fn /p' ept/libept.3 | grep -oE 'Fn [a-z0-9_]+' | cut -d' ' -f2 | sort -u)
+PAGE_LINKS     = $(addsuffix .3,$(PAGE_FUNCTIONS) $(patsubst ept_%,x86_%,$(filter ept_%,$(PAGE_FUNCTIONS))))
+
+install-lib: $(if $(KERNEL),$(EPT_KERNEL),$(EPT_LIB) $(EPT_SHARED))
+	$(call put,644,$(if $(KERNEL),$(EPT_KERNEL),$(EPT_LIB)),$(libdir))
+	$(if $(KERNEL),,$(call put,755,$(EPT_SHARED),$(libdir)))
+	$(if $(KERNEL),,ln -sf $(notdir $(EPT_SHARED)) '$(DESTDIR)$(libdir)/$(EPT_SONAME)')
+	$(if $(KERNEL),,ln -sf $(EPT_SONAME) '$(DESTDIR)$(libdir)/libept.so')
 	$(call put,644,$(wildcard include/ept/*.h),$(includedir)/ept)
 	$(call put,644,$(LIBRARY_PAGES),$(mandir)/man3)
+	@for page in $(PAGE_LINKS); do ln -sf libept.3 '$(DESTDIR)$(mandir)/man3/'$$page; done
 	install -d '$(dir $(PC))'
 	sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(call pc_path,$(libdir))|' \
 	    -e 's|@includedir@|$(call pc_path,$(includedir))|' -e 's|@version@|$(VERSION)|' ept/libept.pc.in >'$(PC)'
@@ -324,9 +361,9 @@ uninstall:
 	$(call drop,$(VMM) $(TOOL_BIN),$(bindir))
 	$(call drop,$(PROGRAM_PAGES),$(mandir)/man1)
 	$(call drop,$(wildcard include/cleave/*),$(includedir)/cleave)
-	$(call drop,$(EPT_LIB),$(libdir))
+	$(call drop,$(EPT_LIB) $(EPT_SHARED) $(EPT_SONAME) libept.so,$(libdir))
 	$(call drop,$(wildcard include/ept/*.h),$(includedir)/ept)
-	$(call drop,$(LIBRARY_PAGES),$(mandir)/man3)
+	$(call drop,$(LIBRARY_PAGES) $(PAGE_LINKS),$(mandir)/man3)
 	rm -f '$(PC)'
 	rmdir '$(DESTDIR)$(includedir)/ept' '$(DESTDIR)$(includedir)/cleave' 2>/dev/null || true
 
