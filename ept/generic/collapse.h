@@ -149,7 +149,7 @@ enum pt_status PT_FN(cursor_collapse)(struct pt_cursor *cursor, unsigned level)
     struct operation op;
     enum pt_status status;
 
-    if (cursor->top == 0)
+    if (cursor->top == 0 || !cursor->writes)
         return PT_EMODE;
     if (level < 2 || level > highest_leaf(cursor->pt))
         return PT_EINVAL;

@@ -151,7 +151,7 @@ enum pt_status PT_FN(cursor_map)(struct pt_cursor *cursor, uint64_t hpa, unsigne
     uint64_t size;
     pt_entry *slot;
 
-    if (cursor->top == 0)
+    if (cursor->top == 0 || !cursor->writes)
         return PT_EMODE;
     if (level == 0 || level > highest_leaf(cursor->pt))
         return PT_EINVAL;

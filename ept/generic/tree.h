@@ -28,12 +28,14 @@ enum pt_status PT_FN(init)(struct pt *pt, const struct pt_config *config)
 
 void PT_FN(destroy)(struct pt *pt)
 {
-    struct pt_gather gather;
+    const struct pt_config *config = &pt->config;
+    const struct pt_range all = {.start = 0, .length = pt->size};
 
-    PT_FN(gather_init)(&gather, pt);
-    gather_range(&gather, PT_FLUSH_REMOVED | PT_FLUSH_TABLES, 0, pt->size);
-    gather_table(&gather, pt->root);
-    PT_FN(gather_sync)(&gather);
+    if (config->flush)
+        config->flush(config->ctx, pt, PT_FLUSH_REMOVED | PT_FLUSH_TABLES, &all, 1);
+    if (config->quiesce)
+        config->quiesce(config->ctx);
+    drop_table(pt, pt->root);
 }
 
 static void count_table(const struct pt *pt, uint64_t table, unsigned level, bool shared,

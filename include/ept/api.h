@@ -7,6 +7,16 @@
  * Every operation that may need tables can answer PT_ENOMEM and PT_ETABLE, every one that may need references
  * PT_EFRAME. A cursor and its gather belong to one thread.
  *
+ * Where several things are wrong, the answer is the first of these that holds: PT_EMODE (the cursor); PT_EINVAL of a
+ * level that is none; PT_END, PT_EINVAL or PT_ERANGE of the range; PT_EINVAL of the other arguments; then, of what is
+ * found in the range, PT_EOCCUPIED, PT_EINVAL or PT_EUNEQUAL; then PT_ENOMEM or PT_ETABLE; then PT_EFRAME. An item, a
+ * run or a pt_resolution is written only where the answer is PT_OK.
+ *
+ * Leaves are refused (PT_EINVAL) with properties that the format has no bit for: EPT has not PT_U, PT_G and PT_UCMINUS,
+ * x86-64 not PT_IPAT, PT_WC and PT_WP; with W, or without PT_CAP_EXEC_ONLY X, but without R (x86-64: either of them
+ * without R); with PT_TRACKED in a tree without frame_get; with bits that are not in PT_ALL. No rights at all are
+ * allowed: such a leaf is a mapping that hardware does not see.
+ *
  * A `length` may be PT_TO_END: up to the end of the claim (of src's, where there are two cursors; of the address space,
  * where a claim is made). On a depleted cursor that is PT_END. An operation that looks for the next leaf takes a length
  * of 0 there for PT_END, too. So this visits every leaf of a claim:
@@ -31,7 +41,9 @@ void PT_FN(destroy)(struct pt *pt);
 
 /* --- Gathers ---------------------------------------------------------------------------------------------------- */
 
-/* Empty gather for cursors of this tree. It must be synced before it goes away. */
+/* Empty gather for cursors of this tree. It must be synced before it goes away. It is their identity and a part of what
+ * their locks say: neither it nor a cursor nor the pt may be moved or copied while it is in use. It is 2.4 KiB, so a
+ * kernel keeps one for each CPU or thread rather than on a stack. */
 void PT_FN(gather_init)(struct pt_gather *gather, struct pt *pt);
 
 /* Calls the flush hook if anything needs it, then, if something waits to be released, quiesce; then puts frames and
@@ -50,7 +62,11 @@ void PT_FN(gather_sync)(struct pt_gather *gather);
 PT_CHECKED enum pt_status PT_FN(cursor_init)(struct pt_cursor *cursor, struct pt *pt, uint64_t start, uint64_t length,
                                              enum pt_mode mode, struct pt_gather *gather);
 
-/* Claims part of what `outer` has claimed, with its mode and gather, for a second position inside it; end it before
+/* (Two cursors of one gather never wait for each other, so nothing keeps their claims apart: an operation that finds
+ * the other one inside its range answers PT_EINVAL, and what it does beside it is for the caller to know. Make such
+ * claims disjoint.)
+ *
+ * Claims part of what `outer` has claimed, with its mode and gather, for a second position inside it; end it before
  * outer. Until then nothing may move outer or change anything through it. PT_ERANGE: not inside outer's claim. */
 PT_CHECKED enum pt_status PT_FN(cursor_init_inside)(struct pt_cursor *cursor, struct pt_cursor *outer, uint64_t start,
                                                     uint64_t length);
@@ -114,7 +130,9 @@ PT_CHECKED enum pt_status PT_FN(cursor_unmap_range)(struct pt_cursor *cursor, ui
  * copy of a leaf has the source's properties before the change, then to_dst applied; the source gets to_src, and is
  * split only where to_src changes part of a huge leaf. Tracked leaves gain a reference (through dst's hooks). A copy
  * uses the largest pages that fit the source leaf and dst's alignment.
- * PT_EOCCUPIED: dst holds a mapping in the range. src may be a PT_READ cursor if to_src is nothing.
+ * PT_EOCCUPIED: dst holds a mapping in the range. src may be a PT_READ cursor if to_src is nothing. The trees may be
+ * unlike in levels, caps, maxphyaddr and hooks: PT_EINVAL if dst's tree cannot hold what is copied (an HPA beyond its
+ * maxphyaddr, X alone, a tracked leaf without frame_get); leaves larger than it has become smaller ones.
  * Both may be of one tree if they share a gather and their claims are disjoint (PT_EINVAL otherwise): open a cursor
  * over both ranges and these two inside it. With two trees, threads that copy between the same two over overlapping
  * ranges must exclude each other by a lock of their own: neither cursor gives way. */
@@ -190,7 +208,9 @@ PT_CHECKED enum pt_status PT_FN(cursor_harvest)(struct pt_cursor *cursor, uint64
 PT_CHECKED enum pt_status PT_FN(lookup)(const struct pt *pt, uint64_t address, struct pt_item *item);
 
 /* --- Looking at a whole tree ------------------------------------------------------------------------------------ */
-/* These claim the whole tree for reading while they run. */
+/* These claim the whole tree for reading while they run, with a gather of their own: they wait for every other cursor,
+ * so a thread that has one open itself waits for ever (its cursors end first), and, all but check, they take 3 KiB of
+ * stack. */
 
 /* Counts tables and leaves by level. */
 void PT_FN(count)(struct pt *pt, struct pt_statistics *statistics);

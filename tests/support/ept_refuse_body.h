@@ -192,6 +192,22 @@ START_TEST(every_operation_goes_to_the_end_of_the_claim)
 }
 END_TEST
 
+START_TEST(the_cursor_is_judged_before_anything_else)
+{
+    enum pt_resolution found;
+    struct pt_item item;
+
+    OK(F(cursor_init)(&c, &w.pt, 0, GIB1, PT_READ, &w.gather));
+    IS(F(cursor_map)(&c, 1, 9, PT_ALL), PT_EMODE);
+    IS(F(cursor_collapse)(&c, 9), PT_EMODE);
+    IS(F(cursor_split)(&c, 9), PT_EMODE);
+    IS(F(cursor_protect_range)(&c, 1, (struct pt_change){~0u, 0}), PT_EMODE);
+    IS(F(cursor_resolve)(&c, 9, NULL, NULL, &found, &item), PT_EMODE);
+    IS(F(cursor_harvest)(&c, 1, 0, true, &refused_run), PT_EMODE);
+    IS(F(cursor_harvest)(&c, 1, 0, false, &refused_run), PT_EINVAL);
+}
+END_TEST
+
 START_TEST(claims_reach_to_the_end)
 {
     struct pt_cursor inside;
@@ -285,6 +301,7 @@ static void add_refuse_tests(TCase *tcase)
     tcase_add_loop_test(tcase, every_operation_checks_its_range, 0, REFUSING);
     tcase_add_loop_test(tcase, readers_and_ended_cursors_are_refused_by_every_operation, 0, REFUSING);
     tcase_add_loop_test(tcase, every_operation_goes_to_the_end_of_the_claim, 0, REFUSING);
+    tcase_add_test(tcase, the_cursor_is_judged_before_anything_else);
     tcase_add_test(tcase, claims_reach_to_the_end);
     tcase_add_loop_test(tcase, copies_use_the_page_sizes_of_the_destination, 1, 4);
     tcase_add_loop_test(tcase, copies_that_the_destination_cannot_hold_are_refused, 0, 3);

@@ -107,7 +107,7 @@ enum pt_status ref_map(struct ref_cursor *cursor, uint64_t hpa, unsigned level, 
     enum pt_status status;
     uint64_t size;
 
-    if (!cursor->open)
+    if (!cursor->open || !cursor->writes)
         return PT_EMODE;
     if (level == 0 || level > ref_highest_leaf(cursor->tree))
         return PT_EINVAL;

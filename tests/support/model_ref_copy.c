@@ -104,7 +104,7 @@ enum pt_status ref_collapse(struct ref_cursor *cursor, unsigned level)
     size_t i, first;
     enum pt_status status;
 
-    if (!cursor->open)
+    if (!cursor->open || !cursor->writes)
         return PT_EMODE;
     if (level < 2 || level > ref_highest_leaf(cursor->tree))
         return PT_EINVAL;
