@@ -194,7 +194,7 @@ int cleave_family_guests(struct cleave_family *family, struct cleave_guest_info 
 /*
  * Forks `guest` into `count` children (1..CLEAVE_FORK_MAX), which run at once unless `paused`. All or none: on failure
  * no child exists and the parent runs on. A paused parent stays paused. Errors: GuestNotFound (none, or ended),
- * InvalidArgument (count), LimitExceeded (limit_guests), NoMemory (names what ran out), Internal (a KVM call failed).
+ * InvalidArgument (count), LimitExceeded (--limit-guests), NoMemory (names what ran out), Internal (a KVM call failed).
  */
 int cleave_guest_fork(struct cleave_family *family, uint64_t guest, unsigned count, bool paused,
                       struct cleave_fork_report *report, struct cleave_failure *failure);
@@ -242,12 +242,12 @@ typedef void cleave_save_fn(void *context, const struct cleave_save_report *repo
 
 /*
  * Saves the guest as it is now. It is paused as for a checkpoint, and 0 is returned; then the file is written while it
- * runs on, with SNAPSHOT_PROGRESS events, and at last cleave_family_dispatch() calls done(), also where the guest has
- * ended meanwhile. cleave_family_end() cancels what is under way, and done() then says so; cleave_family_free() does
- * both. -1 with *failure: nothing has been started, and done() is not called. At the path is always either what was
- * there before or the whole new file. Errors as for cleave_guest_fork(), and InvalidArgument (the path; or the guest
- * runs from that very file), Busy (another snapshot of this guest is being written), Unsupported (a diff without
- * anything to build on); through done(): IOError, NoMemory.
+ * runs on, with SNAPSHOT_PROGRESS events, and at last done() is called from the event loop, also where the guest has
+ * ended meanwhile, and by cleave_family_quit() and cleave_family_free(), which cancel what is under way. -1 with
+ * *failure: nothing has been started, and done() is not called. At the path is always either what was there before or
+ * the whole new file. Errors as for cleave_guest_fork(), and InvalidArgument (the path; or the guest runs from that
+ * very file), Busy (another snapshot of this guest is being written), Unsupported (a diff without anything to build
+ * on); through done(): IOError, NoMemory.
  */
 int cleave_guest_save(struct cleave_family *family, const struct cleave_save_request *request, cleave_save_fn *done,
                       void *context, struct cleave_failure *failure);
@@ -269,11 +269,11 @@ typedef void cleave_restore_fn(void *context, const struct cleave_restore_report
 
 /*
  * Makes a new guest that continues from a snapshot, with an identity of its own. 0 is returned and done() called:
- * before that where the file is mapped, else by cleave_family_dispatch() when it has been read; the guest counts for
- * config.limit_guests from the start. cleave_family_end() cancels what is under way, and done() then says so. -1 with
- * *failure: nothing has been started, and done() is not called. Errors, either way: SnapshotInvalid (the content,
- * naming the field; or its parents), InvalidArgument (the path), Unsupported (the guest has seen a CPU feature that
- * this host lacks; or its memory or vCPUs are not those of this family), LimitExceeded, NoMemory, IOError.
+ * before that where the file is mapped, else from the event loop when it has been read; the guest counts for
+ * --limit-guests from the start. cleave_family_quit() cancels what is under way, and done() says so. -1 with *failure:
+ * nothing has been started, and done() is not called. Errors, either way: SnapshotInvalid (the content, naming the
+ * field; or its parents), InvalidArgument (the path), Unsupported (the guest has seen a CPU feature that this host
+ * lacks; or its memory or vCPUs are not those of this VMM's machines), LimitExceeded, NoMemory, IOError.
  */
 int cleave_guest_restore(struct cleave_family *family, const struct cleave_restore_request *request,
                          cleave_restore_fn *done, void *context, struct cleave_failure *failure);
