@@ -202,7 +202,7 @@ $(BUILD)/guest.bin: $(BUILD)/guest/hello.bin
 	$(Q)cp $< $@
 
 # Tests: each file under unit/, model/ and kvm/ is one Check program. Unit and model tests see the parts' own
-# functions; kvm tests see the built programs through the control protocol only.
+# functions; kvm tests see the built programs through the control protocol, or libcleave through its header.
 SUPPORT_OBJ  := $(call objects,$(wildcard tests/support/*.c))
 VMM_PARTS    := $(filter-out $(OBJ)/vmm/main.o,$(call objects,$(VMM_SRC) $(CLEAVE_SRC)))
 PTSTAT_PURE  := $(call objects,$(addprefix tools/ptstat/,samples.c bytes.c plot_script.c plot_legend.c meanings.c))

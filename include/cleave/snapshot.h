@@ -4,7 +4,7 @@
  * device state pass through as records of bytes. Link with what `pkg-config libsnapshot` says.
  *
  * A file is hostile until snapshot_open() has returned: every length, offset, count, address and enum is checked
- * there. Page data is not read by it; its checksums are compared by snapshot_load() and snapshot_verify().
+ * there. Page data is not read by it; its checksums are compared by snapshot_chain_load() and snapshot_verify().
  *
  * Addresses, offsets and lengths are in bytes. Functions return 0, or -1 with *error filled in, unless they say
  * otherwise. Any thread; one snapshot by one thread at a time.

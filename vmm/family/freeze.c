@@ -1,4 +1,4 @@
-/* The pause of forks and checkpoints: see freeze.h. */
+/* The pause of forks, checkpoints and snapshots: see freeze.h. */
 #include "vmm/family/freeze.h"
 
 #include "vmm/base/clock.h"

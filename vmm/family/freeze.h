@@ -1,6 +1,7 @@
 /*
- * Freezing: the pause that a fork and a checkpoint have in common. The guest stops, its state is saved, and what it has
- * written goes into frozen layers; then it runs on. Afterwards its view names frozen frames only and no page is dirty.
+ * Freezing: the pause that forks, checkpoints and snapshots have in common. The guest stops, its state is saved, and
+ * what it has written goes into frozen layers; then it runs on. Afterwards its view names frozen frames only and no
+ * page is dirty.
  *
  * Where a running guest has written much, most of that is published before the pause, while it runs on.
  *

@@ -1,7 +1,6 @@
 /*
- * The family as the files of this room see it: family.c (making it, its registry, its ends), launch.c, freeze.c,
- * fork.c, checkpoint.c, reset.c, save.c, restore.c, load.c, reports.c, query.c, overlay_limit.c. What others may ask of
- * it is <cleave/cleave.h>. Everything belongs to the thread that owns the family.
+ * The family as the files of this room see it, each under the file that has it; README.md has their order. What others
+ * may ask of a family is <cleave/cleave.h>. Everything belongs to the thread that owns the family.
  */
 #ifndef VMM_FAMILY_INTERNAL_H
 #define VMM_FAMILY_INTERNAL_H

@@ -176,7 +176,7 @@ START_TEST(tsc_goes_on_from_the_instant)
 }
 END_TEST
 
-START_TEST(family_may_have_more_than_the_one_that_saved)
+START_TEST(host_may_have_more_than_the_one_that_saved)
 {
     kvm.has_xcrs = kvm.has_debugregs = false;
     kvm.msr_count = MSRS - 1;
@@ -200,7 +200,7 @@ START_TEST(family_may_have_more_than_the_one_that_saved)
 }
 END_TEST
 
-START_TEST(family_with_less_is_refused)
+START_TEST(host_with_less_is_refused)
 {
     encode();
     kvm.msr_count = MSRS - 1;
@@ -222,14 +222,14 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("saved_state");
+    Suite *suite = suite_create("machine_saved_state");
     TCase *tests = tcase_create("saved_state");
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, all_of_it_comes_back);
     tcase_add_test(tests, a_file_with_one_fork_result_has_it_for_every_vcpu);
     tcase_add_test(tests, tsc_goes_on_from_the_instant);
-    tcase_add_test(tests, family_may_have_more_than_the_one_that_saved);
-    tcase_add_test(tests, family_with_less_is_refused);
+    tcase_add_test(tests, host_may_have_more_than_the_one_that_saved);
+    tcase_add_test(tests, host_with_less_is_refused);
     tcase_add_test(tests, machine_that_nothing_can_wake_is_refused);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
