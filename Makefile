@@ -143,17 +143,18 @@ $(VMM): $(call objects,$(VMM_SRC)) $(CLEAVE_LIBS)
 
 # A tool is the files of its folder plus the shared control-protocol client, and what it uses of the libraries.
 define tool
-$(BUILD)/tools/$(1): $(call objects,$(wildcard tools/$(1)/*.c tools/$(1)/*.S) $(CLIENT_SRC)) $(SNAPSHOT_LIB) $(EPT_LIB)
+$(BUILD)/tools/$(1): $(call objects,$(wildcard tools/$(1)/*.c tools/$(1)/*.S) $(CLIENT_SRC)) $(CLEAVE_LIBS)
 	@mkdir -p $$(@D)
 	$$(call show,LD,$$@)
 	$$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ -Wl,--as-needed $$(call pkg,--libs,jansson) $$(SNAPSHOT_LIBS) -lm
 endef
 $(foreach t,$(TOOLS),$(eval $(call tool,$(t))))
 
-# ptstat carries its workload guest inside.
-WORKLOAD_IMAGE := $(OBJ)/tools/ptstat/workload_image.o
-$(WORKLOAD_IMAGE): $(BUILD)/guest/workload.bin
-$(WORKLOAD_IMAGE): CPPFLAGS += -DWORKLOAD_BIN='"$(BUILD)/guest/workload.bin"'
+# ptstat carries its guests inside.
+GUEST_IMAGES := $(OBJ)/tools/ptstat/guest_images.o
+$(GUEST_IMAGES): $(addprefix $(BUILD)/guest/,workload.bin target.bin hello.bin)
+$(GUEST_IMAGES): CPPFLAGS += -DWORKLOAD_BIN='$(BUILD)/guest/workload.bin' -DTARGET_BIN='$(BUILD)/guest/target.bin' \
+    -DHELLO_BIN='$(BUILD)/guest/hello.bin'
 
 # Guests are freestanding and never sanitized.
 GUEST_OBJ := $(OBJ)

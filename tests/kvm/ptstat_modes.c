@@ -194,6 +194,29 @@ START_TEST(reset_of_a_running_vmm_leaves_it_running)
 }
 END_TEST
 
+START_TEST(run_reports_four_ways_for_each_number_of_pages)
+{
+    static const char *const figure_names[] = {"library", "socket"}, *const baseline_names[] = {"bare", "fork2_exit"};
+    static const unsigned pages[] = {1, 16, 100, 1000};
+    json_t *report = report_of(PTSTAT("run", "--json", "-n", "2"), "run");
+    const json_t *figures = json_object_get(report, "figures"), *baselines = json_object_get(report, "baselines");
+
+    check_environment(json_object_get(report, "environment"), 16 << 20, 4096000, 4096000);
+    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++)
+        for (size_t k = 0; k < 2; k++) {
+            char name[32];
+
+            snprintf(name, sizeof(name), "%s_%u", figure_names[k], pages[i]);
+            check_figure(figures, name, 2);
+            snprintf(name, sizeof(name), "%s_%u", baseline_names[k], pages[i]);
+            check_figure(baselines, name, 2);
+        }
+    ck_assert_uint_eq(json_object_size(figures), 8);
+    ck_assert_uint_eq(json_object_size(baselines), 8);
+    json_decref(report);
+}
+END_TEST
+
 /* Every row of a figure "NAME_N" is about N children, from none to as many as asked for, beside its own baseline. */
 static void check_levels(const json_t *report, const unsigned *levels, size_t count)
 {
@@ -297,6 +320,10 @@ START_TEST(usage_errors_are_one_line_and_exit_with_2)
         {{"fork", "-n", "many"}, "-n"},
         {{"fork", "--socket", "/x", "--guest", "/y"}, "--guest"},
         {{"fork", "--socket", "/x", "--memory", "1G"}, "--memory"},
+        {{"run", "--dirty", "64K"}, "--dirty"},
+        {{"run", "--socket", "/x"}, "--socket"},
+        {{"run", "--scatter"}, "--scatter"},
+        {{"run", "--plot", "x.svg"}, "--plot"},
     };
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -345,6 +372,7 @@ START_TEST(help_lists_the_modes_that_exist)
     ck_assert_ptr_nonnull(strstr(outcome.output, "\n  density "));
     ck_assert_ptr_nonnull(strstr(outcome.output, "\n  tables "));
     ck_assert_ptr_nonnull(strstr(outcome.output, "\n  restore "));
+    ck_assert_ptr_nonnull(strstr(outcome.output, "\n  run "));
     outcome_free(&outcome);
 }
 END_TEST
@@ -367,6 +395,7 @@ int main(void)
     tcase_add_test(modes, restore_reports_lazy_and_eager_beside_forks);
     tcase_add_test(modes, reset_reports_both_sides);
     tcase_add_test(modes, reset_of_a_running_vmm_leaves_it_running);
+    tcase_add_test(modes, run_reports_four_ways_for_each_number_of_pages);
     tcase_add_test(modes, density_reports_bytes_and_forks_at_each_number_of_children);
     tcase_add_test(modes, scattered_writes_take_as_much_memory);
     tcase_add_test(modes, tables_reports_the_library);
