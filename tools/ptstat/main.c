@@ -23,6 +23,7 @@ const struct mode modes[] = {
     {"reset", "a guest's way back to a checkpoint, and what the kernel alone needs for it", 64 * KIB, false, mode_reset,
      "a guest's way back to its checkpoint", BY_SIZES, 16 * MIB, 4},
     {"run", "a run from a checkpoint to its end, through libcleave and the socket", MIB, true, mode_run, NULL, 0, 0, 0},
+    {"start", "from a vmm's start to its guest's first byte, and to its own end", MIB, true, mode_start, NULL, 0, 0, 0},
     {"fault", "a child's copy-on-write fault, and the same under bare KVM", 16 * MIB, false, mode_fault,
      "a copy-on-write fault", BY_SIZES, 64 * MIB, 4},
     {"density", "what each further child takes, and forks beside so many (-n: how many)", MIB, false, mode_density,

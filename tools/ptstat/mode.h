@@ -38,6 +38,7 @@ void mode_reset(const struct arguments *arguments, struct report *report);
 void mode_fault(const struct arguments *arguments, struct report *report);
 void mode_density(const struct arguments *arguments, struct report *report);
 void mode_run(const struct arguments *arguments, struct report *report);
+void mode_start(const struct arguments *arguments, struct report *report);
 void mode_tables(const struct arguments *arguments, struct report *report);
 
 #endif
