@@ -214,8 +214,12 @@ $(BENCH_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(EPT_LIB)
 	@mkdir -p $(@D)
 	$(call show,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(call pkg,--libs,liburcu-qsbr)
-# This one answers in the family's place.
-$(BUILD)/tests/unit/control_answers: LDFLAGS += -Wl,--wrap=cleave_guest_save
+# These answer in the family's place, and the last one in malloc's.
+wrap = $(foreach name,$(1),-Wl,--wrap=$(name))
+$(BUILD)/tests/unit/control_answers: LDFLAGS += $(call wrap,cleave_guest_save)
+$(BUILD)/tests/unit/control_runs: LDFLAGS += $(call wrap,cleave_guest_begin_run cleave_guest_end_run cleave_family_guests)
+$(BUILD)/tests/unit/control_memory: LDFLAGS += $(call wrap,malloc calloc realloc cleave_family_guests \
+    $(addprefix cleave_guest_,fork checkpoint reset save restore begin_run pause resume kill write console_write))
 
 # These fail what the library of snapshots calls.
 wrap = $(addprefix -Wl$(comma)--wrap=,$(1))

@@ -41,13 +41,6 @@ static void write_msr(uint32_t msr, uint64_t value)
     __asm__ volatile("wrmsr" : : "a"((uint32_t)value), "d"((uint32_t)(value >> 32)), "c"(msr) : "memory");
 }
 
-static uint8_t port_in8(uint16_t port)
-{
-    uint8_t value;
-    __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port) : "memory");
-    return value;
-}
-
 static uint64_t read_cr4(void)
 {
     uint64_t value;

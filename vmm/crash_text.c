@@ -2,6 +2,7 @@
 #include "vmm/crash_text.h"
 
 #include "vmm/base/log.h"
+#include "vmm/base/rate.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -21,8 +22,27 @@ static void format_registers(const struct cleave_crash *crash, char *text, size_
              r->cr2, r->cr3, r->cr4, r->efer);
 }
 
-void crash_print(uint64_t guest, const struct cleave_crash *crash)
+/* Of the first guest, and of all others together: children may be many, each of which crashes once. */
+static struct rate of_first, of_others;
+
+static void print_left_out(uint64_t left_out)
 {
+    if (left_out)
+        log_error("%" PRIu64 " more crashes of guests were not reported here; control clients are told of all",
+                  left_out);
+}
+
+void crash_print_left_out(void)
+{
+    print_left_out(rate_take_left_out(&of_first) + rate_take_left_out(&of_others));
+}
+
+void crash_print(uint64_t guest, uint64_t now_ns, const struct cleave_crash *crash)
+{
+    uint64_t left_out;
+    if (!rate_allows(guest ? &of_others : &of_first, now_ns, &left_out))
+        return;
+    print_left_out(left_out);
     char registers[1024] = "its registers cannot be read";
     if (crash->has_registers)
         format_registers(crash, registers, sizeof registers);

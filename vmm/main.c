@@ -1,17 +1,21 @@
 /* vmm: launches a guest and serves its control socket until the last guest has ended. See vmm(1). */
+#include "vmm/base/failure.h"
 #include "vmm/base/log.h"
 #include "vmm/control/control.h"
 #include "vmm/crash_text.h"
+#include "vmm/log_writer.h"
+#include "vmm/loop_memory.h"
 #include "vmm/options.h"
+#include "vmm/process.h"
 
 #include <cleave/cleave.h>
 
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/resource.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define EXIT_QUIT    124
@@ -23,7 +27,7 @@
 struct vmm {
     const struct options *options;
     uv_loop_t loop;
-    uv_signal_t interrupt, terminate;
+    uv_signal_t interrupt, terminate, hangup;
     uv_poll_t work; /* the family has something to dispatch */
     uv_timer_t look;
     struct cleave_family *family;
@@ -55,8 +59,10 @@ static void finish(struct vmm *vmm)
     if (vmm->done)
         return;
     vmm->done = true;
+    process_block_ends();
     close_handle(&vmm->interrupt);
     close_handle(&vmm->terminate);
+    close_handle(&vmm->hangup);
     close_handle(&vmm->look);
     control_close(vmm->control);
     close_work(vmm);
@@ -77,7 +83,7 @@ static void quit(void *context)
     finish(vmm);
 }
 
-/* SIGINT and SIGTERM end the VMM as `quit` does, with nothing left behind. */
+/* SIGINT, SIGTERM and SIGHUP end the VMM as `quit` does, with nothing left behind. */
 static void on_signal(uv_signal_t *handle, int number)
 {
     log_info("signal %d: ending every guest", number);
@@ -118,42 +124,24 @@ static void on_event(void *context, const struct cleave_event *event)
     if (ended && event->guest == 0)
         vmm->status = status_of(event);
     if (event->kind == CLEAVE_EVENT_CRASHED)
-        crash_print(event->guest, event->crash);
+        crash_print(event->guest, event->timestamp_ns, event->crash);
     if (vmm->control)
         control_event(vmm->control, event);
-}
-
-/* Every guest, layer and client needs descriptors; the soft limit is low for the sake of select(2), not used here. */
-static void raise_file_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
-/* Where a standard descriptor is closed, the next file opened would take its number and be mistaken for it. */
-static void fill_standard_descriptors(void)
-{
-    int fd;
-    do
-        fd = open("/dev/null", O_RDWR);
-    while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd >= 0)
-        close(fd);
-}
-
-/* What is large goes back to the kernel when it is freed. By itself malloc learns to keep it, for each thread that has
- * ever saved a guest. */
-static void give_large_memory_back(void)
-{
-    mallopt(M_MMAP_THRESHOLD, 256 << 10);
 }
 
 static int fail_uv(struct vmm *vmm, int error, const char *what)
 {
     return fail_errno(&vmm->failure, -error, "%s", what);
+}
+
+static int make_loop(struct vmm *vmm)
+{
+    if (process_check_room(&vmm->failure) < 0)
+        return -1;
+    int error = loop_memory_init();
+    if (error == 0)
+        error = uv_loop_init(&vmm->loop);
+    return error < 0 ? fail_uv(vmm, error, "cannot make an event loop") : 0;
 }
 
 static int watch_signal(struct vmm *vmm, uv_signal_t *handle, int number)
@@ -186,8 +174,17 @@ static int open_console(struct vmm *vmm, struct cleave_config *config)
         config->console = STDOUT_FILENO;
     if (options->console != CONSOLE_FILE)
         return 0;
-    config->console = vmm->console = open(options->console_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    return vmm->console < 0 ? fail_errno(&vmm->failure, errno, "--console file:%s", options->console_path) : 0;
+    /* Non-blocking, as a FIFO would be waited for until somebody reads it. Whoever writes waits by poll(2). */
+    const int flags = O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+    config->console = vmm->console = open(options->console_path, flags, 0666);
+    if (vmm->console >= 0)
+        return 0;
+    struct stat status;
+    const int error = errno;
+    if (error == ENXIO && stat(options->console_path, &status) == 0 && S_ISFIFO(status.st_mode))
+        return fail(&vmm->failure, CLEAVE_INVALID_ARGUMENT,
+                    "--console file:%s: nobody reads this FIFO; start its reader first", options->console_path);
+    return fail_errno(&vmm->failure, error, "--console file:%s", options->console_path);
 }
 
 static int make_family(struct vmm *vmm)
@@ -241,14 +238,23 @@ static int listen_to_clients(struct vmm *vmm)
     return vmm->control ? 0 : -1;
 }
 
+/* One whom nohup(1) has made deaf to SIGHUP stays so. */
+static int watch_signals(struct vmm *vmm)
+{
+    struct sigaction hangup;
+    const bool deaf = sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler == SIG_IGN;
+    if (watch_signal(vmm, &vmm->interrupt, SIGINT) < 0 || watch_signal(vmm, &vmm->terminate, SIGTERM) < 0)
+        return -1;
+    return deaf ? 0 : watch_signal(vmm, &vmm->hangup, SIGHUP);
+}
+
 /* Runs until all is over. False: vmm->failure says why not. */
 static bool run(struct vmm *vmm)
 {
     if (make_family(vmm) < 0)
         return false;
-    bool begun = watch_family(vmm) == 0 && watch_signal(vmm, &vmm->interrupt, SIGINT) == 0 &&
-                 watch_signal(vmm, &vmm->terminate, SIGTERM) == 0 && listen_to_clients(vmm) == 0 &&
-                 make_guest(vmm) == 0;
+    bool begun =
+        watch_family(vmm) == 0 && watch_signals(vmm) == 0 && listen_to_clients(vmm) == 0 && make_guest(vmm) == 0;
     if (begun)
         uv_run(&vmm->loop, UV_RUN_DEFAULT);
     return begun && !vmm->failed;
@@ -270,30 +276,40 @@ static void take_down(struct vmm *vmm)
         close(vmm->console);
 }
 
-int main(int argc, char **argv)
+/* From an event loop to its end. The exit status. */
+static int serve(const struct options *options)
 {
-    fill_standard_descriptors();
-    struct options options;
-    options_parse(&options, argc, argv);
-    log_set_level(options.log);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of what writes it */
-    raise_file_limit();
-    give_large_memory_back();
-
-    struct vmm vmm = {.options = &options, .console = -1};
-    int error = uv_loop_init(&vmm.loop);
-    if (error < 0) {
-        log_error("cannot make an event loop: %s", uv_strerror(error));
+    struct vmm vmm = {.options = options, .console = -1};
+    if (make_loop(&vmm) < 0) {
+        log_error("%s", vmm.failure.text);
         return EXIT_REFUSED;
     }
     if (!run(&vmm)) {
         log_error("%s", vmm.failure.text);
         vmm.status = EXIT_REFUSED;
     }
-    int status = vmm.status;
+    const int status = vmm.status;
     take_down(&vmm);
     uv_loop_close(&vmm.loop);
+    crash_print_left_out();
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    process_init();
+    struct options options;
+    options_parse(&options, argc, argv);
+    log_writer_init(options.log);
+    if (options.misplaced)
+        log_warning("%s comes after the guest and so goes to the guest; options of vmm come before it",
+                    options.misplaced);
+    int status = EXIT_REFUSED;
+    if (log_writer_start() < 0)
+        log_error("cannot start a thread for messages (see ulimit -u and -v): %s", strerrordesc_np(errno));
+    else
+        status = serve(&options);
+    log_writer_end();
     free(options.args);
     return status;
 }

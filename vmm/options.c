@@ -53,13 +53,16 @@ struct command_line {
     const char *machine_option; /* the last of those that a snapshot decides; NULL: none was given */
 };
 
+/* Standard error. What stderr is while argp parses: see parse(). */
+static FILE *errors;
+
 __attribute__((noreturn, format(printf, 1, 2))) static void refuse(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    fputs("vmm: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    fputs("vmm: ", errors);
+    vfprintf(errors, format, args);
+    fputc('\n', errors);
     va_end(args);
     exit(EXIT_REFUSED);
 }
@@ -75,15 +78,21 @@ static uint64_t parse_number(const char *option, const char *text, uint64_t min,
     return value;
 }
 
+/* What to add to a refusal of a size: a number without a suffix may have been meant as something else than bytes. */
+static const char *as_read(const char *text)
+{
+    return strpbrk(text, "KMGkmg") ? "" : " (without a suffix K, M or G it counts bytes)";
+}
+
 static uint64_t parse_memory(const char *text)
 {
     uint64_t bytes;
     if (!size_parse(text, &bytes))
         refuse("--memory %s: want a number with suffix K, M or G, as in 256M", text);
     if (bytes < CLEAVE_MEMORY_MIN || bytes > CLEAVE_MEMORY_MAX)
-        refuse("--memory %s: out of range; want 4M to 64G", text);
+        refuse("--memory %s: out of range; want 4M to 64G%s", text, as_read(text));
     if (bytes % 4096)
-        refuse("--memory %s: not a multiple of 4K", text);
+        refuse("--memory %s: not a multiple of 4K%s", text, as_read(text));
     return bytes;
 }
 
@@ -101,12 +110,12 @@ static void parse_console(struct options *options, const char *text)
     }
 }
 
-static enum log_level parse_level(const char *text)
+static enum cleave_log_level parse_level(const char *text)
 {
     static const char *const names[] = {"error", "warning", "info", "debug"};
     for (int i = 0; i < 4; i++)
         if (strcmp(text, names[i]) == 0)
-            return (enum log_level)i;
+            return (enum cleave_log_level)i;
     refuse("--log %s: want error, warning, info or debug", text);
 }
 
@@ -126,6 +135,27 @@ static char *join(char **words, int count)
         end = stpcpy(end, words[i]);
     }
     return joined;
+}
+
+/* Is the word one of the options above, with or without "=VALUE"? */
+static bool is_option(const char *word)
+{
+    if (strncmp(word, "--", 2) != 0)
+        return false;
+    const size_t length = strcspn(word + 2, "=");
+    for (const struct argp_option *option = known; option->name; option++)
+        if (strlen(option->name) == length && strncmp(word + 2, option->name, length) == 0)
+            return true;
+    return false;
+}
+
+/* The first of the guest's words that looks like an option of ours. After "--" they are the guest's without doubt. */
+static const char *find_misplaced(char **words, int count)
+{
+    for (int i = 0; i < count && strcmp(words[i], "--") != 0; i++)
+        if (is_option(words[i]))
+            return words[i];
+    return NULL;
 }
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -166,7 +196,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_LIMIT_OVERLAY:
         if (!size_parse(arg, &options->limit_overlay) || options->limit_overlay < 4096)
-            refuse("--limit-overlay %s: want a size of at least 4K", arg);
+            refuse("--limit-overlay %s: want a size of at least 4K%s", arg, as_read(arg));
         return 0;
     case KEY_LINGER:
         options->linger = true;
@@ -185,6 +215,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_ARG:
         options->guest = arg;
         options->args = join(state->argv + state->next, state->argc - state->next);
+        options->misplaced = find_misplaced(state->argv + state->next, state->argc - state->next);
         state->next = state->argc;
         return 0;
     default:
@@ -206,6 +237,29 @@ static void check_together(const struct command_line *line)
         refuse("no guest given; usage: vmm [OPTION...] GUEST [ARG...] (see vmm --help)");
 }
 
+/* What getopt(3) has to say of an option goes to stderr, whatever that is, and lacks where to look. */
+static void parse(const struct argp *parser, int argc, char **argv, struct command_line *line)
+{
+    char *said = NULL;
+    size_t length;
+    FILE *heard = open_memstream(&said, &length);
+    errors = stderr;
+    if (heard)
+        stderr = heard;
+    /* In order, so that options after the guest's file are the guest's. */
+    const error_t error = argp_parse(parser, argc, argv, ARGP_IN_ORDER, NULL, line);
+    stderr = errors;
+    if (heard)
+        fclose(heard);
+    if (error == EINVAL) {
+        fprintf(stderr, "%.*s; see vmm --help\n", said ? (int)strcspn(said, "\n") : 0, said ? said : "");
+        exit(EXIT_REFUSED);
+    }
+    free(said);
+    if (error)
+        refuse("out of memory for the command line");
+}
+
 void options_parse(struct options *options, int argc, char **argv)
 {
     static const struct argp parser = {
@@ -223,14 +277,9 @@ void options_parse(struct options *options, int argc, char **argv)
         .memory = UINT64_C(64) << 20,
         .cpus = 1,
         .console = CONSOLE_STDIO,
-        .log = LOG_WARNING,
+        .log = CLEAVE_LOG_WARNING,
     };
     struct command_line line = {.options = options};
-    /* In order, so that options after the guest's file are the guest's. */
-    error_t error = argp_parse(&parser, argc, argv, ARGP_IN_ORDER, NULL, &line);
-    if (error == EINVAL)
-        exit(EXIT_REFUSED); /* argp has named the option */
-    if (error)
-        refuse("out of memory for the command line");
+    parse(&parser, argc, argv, &line);
     check_together(&line);
 }

@@ -2,7 +2,7 @@
 #ifndef VMM_OPTIONS_H
 #define VMM_OPTIONS_H
 
-#include "vmm/base/log.h"
+#include <cleave/log.h>
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,7 +25,8 @@ struct options {
     const char *console_path; /* for CONSOLE_FILE */
     uint64_t limit_guests;    /* live guests at once; 0 = no limit */
     uint64_t limit_overlay;   /* bytes of overlay a guest may have; 0 = no limit */
-    enum log_level log;
+    enum cleave_log_level log;
+    const char *misplaced; /* a word after the guest's file that looks like an option of vmm, or NULL */
 };
 
 /* Parses argv. On any bad input it prints one clear line on stderr and exits with 125; --help and --version exit with

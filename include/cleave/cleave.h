@@ -8,7 +8,8 @@
  *
  * Threads: one thread owns a family and calls everything here, unless a function says otherwise. Guests run on threads
  * of the library's own, but for cleave_guest_run(). Nothing here calls exit(3), writes to a standard descriptor that it
- * was not given, or installs a signal handler. Errors are values: functions return 0, or -1 with *failure filled in.
+ * was not given, or installs a signal handler. What is to be said to people: <cleave/log.h>. Errors are values:
+ * functions return 0, or -1 with *failure filled in.
  *
  * Addresses and lengths are in bytes, times in nanoseconds. Guests' ABI: <cleave/guest_abi.h>. For C and C++.
  *
@@ -28,6 +29,7 @@
 
 #include <cleave/failure.h>
 #include <cleave/guest.h>
+#include <cleave/log.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -250,7 +250,7 @@ static void loop(unsigned cpus, const char *args, int times)
         snprintf(text, sizeof text, "x%c", (char)(1 + i % 100));
         reset();
         run_with(text, 0, 0);
-        ck_assert_int_eq(stop.reason, CLEAVE_STOP_EXIT);
+        ck_assert_msg(stop.reason == CLEAVE_STOP_EXIT, "run %d: %s", i, stop.crash.reason);
         ck_assert_uint_eq(stop.value, sum_of(text));
         ck_assert_uint_eq(result(), sum_of(text));
     }

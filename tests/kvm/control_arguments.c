@@ -9,11 +9,15 @@ static bool is_of_type(const json_t *argument, const char *type)
 /* A right value for an argument that must have one. */
 static json_t *right_value(const json_t *argument)
 {
-    const json_t *choices = json_object_get(argument, "choices");
+    json_t *choices = json_object_get(argument, "choices");
+    if (is_of_type(argument, "array"))
+        return json_incref(choices);
     if (choices)
         return json_incref(json_array_get(choices, 0));
     if (is_of_type(argument, "string"))
         return json_string("nothing is written here");
+    if (is_of_type(argument, "base64"))
+        return json_string("AAAA");
     if (is_of_type(argument, "boolean"))
         return json_false();
     json_int_t minimum = json_integer_value(json_object_get(argument, "minimum"));
@@ -61,6 +65,8 @@ static void add_wrong_strings(json_t *values, const json_t *argument)
     if (!is_of_type(argument, "string") || json_object_get(argument, "choices"))
         json_array_append_new(values, json_string("0"));
     json_int_t longest = json_integer_value(json_object_get(argument, "maximum"));
+    if (is_of_type(argument, "base64"))
+        json_array_append_new(values, long_string((longest + 3) / 3 * 4));
     if (is_of_type(argument, "string") && longest)
         json_array_append_new(values, long_string(longest + 1));
 }
@@ -68,12 +74,14 @@ static void add_wrong_strings(json_t *values, const json_t *argument)
 /* Values of every wrong type for the argument, as a new array. */
 static json_t *wrong_values(const json_t *argument)
 {
-    json_t *values = json_pack("[f, f, n, [], {}, [i]]", 0.0, 1.5, 0);
+    json_t *values = json_pack("[f, f, n, {}, [i], [[]], [s]]", 0.0, 1.5, 0, "full");
     add_wrong_strings(values, argument);
-    if (is_of_type(argument, "boolean") || is_of_type(argument, "string")) {
+    if (!is_of_type(argument, "array"))
+        json_array_append_new(values, json_array());
+    if (!is_of_type(argument, "integer")) {
         json_array_append_new(values, json_integer(0));
         json_array_append_new(values, json_integer(1));
-        if (is_of_type(argument, "string"))
+        if (!is_of_type(argument, "boolean"))
             json_array_append_new(values, json_true());
         return values;
     }
@@ -147,7 +155,12 @@ START_TEST(the_commands_are_those_promised)
         "resume guest",
         "kill guest",
         "checkpoint guest",
-        "reset guest",
+        "reset guest paused?",
+        "run guest until? timeout_ms?",
+        "wait guest for? timeout_ms?",
+        "write-memory guest gpa data",
+        "query-registers guest",
+        "console-write guest data",
         "snapshot guest path kind? compress?",
         "restore path paused? eager?",
         "query-stats guest",

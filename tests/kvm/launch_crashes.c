@@ -132,10 +132,23 @@ static void check_signal(int signal)
     ck_assert_int_eq(rig_wait_exit(&rig), EXIT_VMM_QUIT);
 }
 
-START_TEST(sigterm_and_sigint_end_the_vmm_like_quit)
+START_TEST(sigterm_sigint_and_sighup_end_the_vmm_like_quit)
 {
+    signal(SIGHUP, SIG_DFL); /* nohup(1) may have been here */
     check_signal(SIGTERM);
     check_signal(SIGINT);
+    check_signal(SIGHUP);
+}
+END_TEST
+
+START_TEST(vmm_that_is_to_outlive_its_terminal_is_deaf_to_sighup)
+{
+    signal(SIGHUP, SIG_IGN); /* as by nohup(1) */
+    struct rig rig = RIG("--memory", "8M", "@crash", "how=hang");
+    vmm_process_signal(rig.process, SIGHUP);
+    rig_sleep_ms(100);
+    ck_assert(rig_state_is(&rig, 0, "running"));
+    rig_quit(&rig);
 }
 END_TEST
 
@@ -177,7 +190,8 @@ int main(void)
     tcase_add_test(tests, crash_of_one_vcpu_ends_the_guest);
     tcase_add_test(tests, elf_guest_crashes_like_a_flat_one);
     tcase_add_test(tests, guest_that_hangs_is_ended_by_quit);
-    tcase_add_test(tests, sigterm_and_sigint_end_the_vmm_like_quit);
+    tcase_add_test(tests, sigterm_sigint_and_sighup_end_the_vmm_like_quit);
+    tcase_add_test(tests, vmm_that_is_to_outlive_its_terminal_is_deaf_to_sighup);
     tcase_add_test(tests, killed_root_gives_the_status_of_quit);
     tcase_add_test(tests, crash_is_told_to_control_clients);
     suite_add_tcase(suite, tests);

@@ -51,6 +51,13 @@ START_TEST(words_after_the_guest_are_its_arguments)
     struct outcome outcome = RUN("@hello", "--memory", "code=3");
     ck_assert_int_eq(outcome.status, 2);
     ck_assert_str_eq(outcome.output, "bad argument: --memory: not of the form key=value\n");
+    ck_assert_ptr_nonnull(strstr(outcome.errors, "--memory comes after the guest")); /* it may have been meant for us */
+    outcome_free(&outcome);
+    outcome = RUN("@hello", "--", "--memory", "code=3");
+    ck_assert_str_eq(outcome.errors, ""); /* no doubt about these */
+    outcome_free(&outcome);
+    outcome = RUN("@hello", "--memories", "memory=1");
+    ck_assert_str_eq(outcome.errors, "");
     outcome_free(&outcome);
     check_output(RUN("--", "@hello", "code=3"), 3, HELLO);
 }

@@ -219,6 +219,27 @@ START_TEST(absurd_memory_sizes_are_refused)
 }
 END_TEST
 
+START_TEST(sizes_without_a_suffix_are_said_to_be_bytes)
+{
+    REFUSED(RUN("--memory", "128", "@hello"), "--memory 128", "bytes");
+    REFUSED(RUN("--memory", "4194305", "@hello"), "--memory 4194305", "bytes");
+    REFUSED(RUN("--limit-overlay", "64", "@hello"), "--limit-overlay 64", "bytes");
+    struct outcome outcome = RUN("--memory", "1K", "@hello"); /* nothing to be mistaken about */
+    ck_assert_ptr_null(strstr(outcome.errors, "bytes"));
+    outcome_free(&outcome);
+}
+END_TEST
+
+START_TEST(fifo_that_nobody_reads_is_no_console_and_not_waited_for)
+{
+    char option[600];
+    snprintf(option, sizeof option, "file:%s", place("console"));
+    ck_assert_int_eq(mkfifo(option + 5, 0600), 0);
+    REFUSED(RUN("--console", option, "@hello"), option, "FIFO", "reader");
+    unlink(option + 5);
+}
+END_TEST
+
 START_TEST(absurd_options_are_refused)
 {
     static const struct {
@@ -244,10 +265,11 @@ END_TEST
 START_TEST(unknown_options_and_missing_guests_are_one_line)
 {
     REFUSED(rig_run((const char *const[]){NULL}), "guest");
-    REFUSED(RUN("--bogus", "@hello"), "--bogus");
-    REFUSED(RUN("-x", "@hello"), "x");
-    REFUSED(RUN("--memory"), "--memory");
-    REFUSED(RUN("--paused=1", "@hello"), "--paused");
+    REFUSED(RUN("--bogus", "@hello"), "--bogus", "see vmm --help");
+    REFUSED(RUN("-x", "@hello"), "x", "see vmm --help");
+    REFUSED(RUN("--memory"), "--memory", "see vmm --help");
+    REFUSED(RUN("--paused=1", "@hello"), "--paused", "see vmm --help");
+    REFUSED(RUN("--re", "@hello"), "--re", "see vmm --help"); /* --restore or --restore-eager? */
     REFUSED(RUN("--linger"), "guest");
 }
 END_TEST
@@ -339,7 +361,7 @@ START_TEST(unreadable_dev_kvm_is_named)
         ck_assert_int_eq(prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0), 0);
         ck_assert_int_eq(prctl(PR_CAPBSET_DROP, CAP_DAC_READ_SEARCH, 0, 0, 0), 0);
     }
-    REFUSED(RUN("@hello"), "/dev/kvm", "Permission denied");
+    REFUSED(RUN("@hello"), "/dev/kvm", "Permission denied", "mode is 000"); /* joining a group would not help */
 }
 END_TEST
 
@@ -364,6 +386,8 @@ int main(void)
     tcase_add_test(tests, elf_with_segments_out_of_range_is_refused);
     tcase_add_test(tests, elf_of_another_kind_is_refused);
     tcase_add_test(tests, absurd_memory_sizes_are_refused);
+    tcase_add_test(tests, sizes_without_a_suffix_are_said_to_be_bytes);
+    tcase_add_test(tests, fifo_that_nobody_reads_is_no_console_and_not_waited_for);
     tcase_add_test(tests, absurd_options_are_refused);
     tcase_add_test(tests, unknown_options_and_missing_guests_are_one_line);
     tcase_add_test(tests, options_that_do_not_go_with_a_restore_are_refused);

@@ -106,7 +106,7 @@ static const struct {
     {HEADER(e_version), 2, "version"},
     {HEADER(e_machine), EM_AARCH64, "another processor"},
     {HEADER(e_machine), EM_386, "another processor"},
-    {HEADER(e_type), ET_DYN, "-static -no-pie"},
+    {HEADER(e_type), ET_DYN, "-nostdlib -static -no-pie"},
     {HEADER(e_type), ET_REL, "not an executable"},
     {HEADER(e_type), ET_CORE, "not an executable"},
     {HEADER(e_ehsize), 0, "wrong size"},
@@ -123,7 +123,9 @@ static const struct {
     {HEADER(e_entry), 0x2fffff, "entry"},
     {HEADER(e_entry), 0x300020, "entry"}, /* zero-filled, so not code */
     {HEADER(e_entry), UINT64_MAX, "entry"},
-    {SEGMENT(0, p_type), PT_INTERP, "dynamically linked"},
+    {SEGMENT(0, p_type), PT_INTERP, "operating system"},
+    {SEGMENT(1, p_type), PT_TLS, "operating system"},
+    {IDENT(EI_OSABI), ELFOSABI_GNU, "operating system"},
     {SEGMENT(1, p_type), PT_DYNAMIC, "dynamically linked"},
     {SEGMENT(0, p_offset), sizeof(struct image), "beyond the end of the file"},
     {SEGMENT(0, p_offset), UINT64_MAX, "beyond the end of the file"},
@@ -209,12 +211,50 @@ START_TEST(no_changed_byte_of_the_headers_does_harm)
 }
 END_TEST
 
+/* A note as compilers leave it, in the place of the second segment's bytes. */
+static int load_with_note(const char *name, uint32_t name_bytes, uint32_t type, uint32_t description_bytes)
+{
+    struct image image = good_image();
+    const Elf64_Nhdr note = {name_bytes, description_bytes, type};
+    uint8_t *at = image.code + CODE_BYTES / 2;
+    memcpy(at, &note, sizeof note);
+    memset(at + sizeof note, 0, 4);
+    memcpy(at + sizeof note, name, strlen(name));
+    image.segments[1].p_type = PT_NOTE;
+    image.segments[1].p_filesz = CODE_BYTES / 2;
+    return load_image(&image);
+}
+
+START_TEST(static_program_for_an_operating_system_is_told_by_its_notes)
+{
+    ck_assert_int_eq(load_with_note("GNU", 4, NT_GNU_ABI_TAG, 16), -1);
+    assert_says(&failure, "operating system");
+    ck_assert_ptr_null(strstr(failure.text, "-static")); /* that it is already */
+    ck_assert_int_eq(load_with_note("Go", 4, 4, 16), -1);
+    assert_says(&failure, "operating system");
+    ck_assert_int_eq(load_with_note("GNU", 4, NT_GNU_BUILD_ID, 16), 0); /* a guest may have one */
+    ck_assert_int_eq(load_with_note("GNU", UINT32_MAX, NT_GNU_ABI_TAG, 16), 0);
+    ck_assert_int_eq(load_with_note("GNU", 4, NT_GNU_BUILD_ID, UINT32_MAX), 0);
+}
+END_TEST
+
+START_TEST(program_of_the_host_is_not_to_be_linked_statically)
+{
+    const struct boot_ram ram = make_ram(64 * MIB);
+    ck_assert_int_eq(load_path(&ram, "/proc/self/exe", &entry, &failure), -1);
+    assert_says(&failure, "operating system");
+    ck_assert_ptr_null(strstr(failure.text, "-static"));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("boot ELF");
     TCase *tests = tcase_create("elf");
     tcase_set_timeout(tests, 30);
     tcase_add_test(tests, segments_are_loaded_at_their_physical_addresses);
+    tcase_add_test(tests, static_program_for_an_operating_system_is_told_by_its_notes);
+    tcase_add_test(tests, program_of_the_host_is_not_to_be_linked_statically);
     tcase_add_test(tests, entry_given_as_a_virtual_address_means_its_physical_one);
     tcase_add_test(tests, file_cut_at_any_byte_is_refused);
     tcase_add_loop_test(tests, wrong_field_is_refused, 0, sizeof wrong_fields / sizeof wrong_fields[0]);

@@ -203,10 +203,68 @@ START_TEST(arguments_may_fill_boot_info_but_not_overflow_it)
 }
 END_TEST
 
+START_TEST(files_that_plainly_are_no_guests_are_named_for_what_they_are)
+{
+    static const struct {
+        const char *bytes, *says, *remedy;
+        size_t length, at;
+    } kinds[] = {
+        {"#!/bin/sh\nexit 0\n", "script", "guest/README.md", 17, 0},
+        {"int main(void) { return 0; } /* \xc3\xa4 */\r\n", "text", "guest/README.md", 0, 0},
+        {"CLVSNAP\n", "snapshot", "--restore", 8, 0},
+        {"PTIMAGE", "page table", "ptdump", 8, 0},
+        {"\x1f\x8b\x08", "gzip", "unpack", 3, 0},
+        {"\xfd\x37zXZ", "xz", "unpack", 6, 0},
+        {"\x28\xb5\x2f\xfd", "zstd", "unpack", 4, 0},
+        {"BZh9", "bzip2", "unpack", 4, 0},
+        {"PK\3\4", "zip", "unpack", 4, 0},
+        {"ustar", "tar", "unpack", 5, 257},
+        {"!<arch>\n", "ar archive", "guest/README.md", 8, 0},
+        {"QFI\xfb", "qcow2", "guest/README.md", 4, 0},
+        {"\xcf\xfa\xed\xfe", "macOS", "guest/README.md", 4, 0},
+        {"\0asm", "WebAssembly", "guest/README.md", 4, 0},
+        {"\xca\xfe\xba\xbe", "Java", "guest/README.md", 4, 0},
+    };
+    const struct boot_ram ram = make_ram(4 * MIB);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        char file[1024] = {0};
+        const bool whole = !kinds[i].length; /* nothing follows it */
+        memcpy(file + kinds[i].at, kinds[i].bytes, whole ? strlen(kinds[i].bytes) : kinds[i].length);
+        const size_t length = whole ? strlen(kinds[i].bytes) : sizeof file;
+        ck_assert_msg(load_bytes(&ram, file, length, &entry, &failure) == -1, "a guest is %s", kinds[i].says);
+        assert_says(&failure, kinds[i].says);
+        assert_says(&failure, kinds[i].remedy);
+    }
+    char windows[1024] = "MZ";
+    windows[0x3c] = 0x40;
+    memcpy(windows + 0x40, "PE\0", 4);
+    ck_assert_int_eq(load_bytes(&ram, windows, sizeof windows, &entry, &failure), -1);
+    assert_says(&failure, "Windows");
+    memset(windows + 0x3c, 0xff, 4); /* no PE header there: two bytes are no proof */
+    ck_assert_int_eq(load_bytes(&ram, windows, sizeof windows, &entry, &failure), 0);
+}
+END_TEST
+
+START_TEST(what_could_be_a_flat_binary_is_taken_for_one)
+{
+    static const struct {
+        const char *bytes;
+        size_t length;
+    } kinds[] = {
+        {"x", 1}, {"PQRSTUVWXYZ[]^_", 15}, {"a text, but for one byte of it \x01", 32}, {"\xf4", 1}, {"\xeb\xfe", 2},
+    };
+    const struct boot_ram ram = make_ram(4 * MIB);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        ck_assert_msg(load_bytes(&ram, kinds[i].bytes, kinds[i].length, &entry, &failure) == 0, "%s", failure.text);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("boot files");
     TCase *tests = tcase_create("files");
+    tcase_add_test(tests, files_that_plainly_are_no_guests_are_named_for_what_they_are);
+    tcase_add_test(tests, what_could_be_a_flat_binary_is_taken_for_one);
     tcase_add_test(tests, flat_binary_is_loaded_and_entered_at_the_load_address);
     tcase_add_test(tests, flat_binary_may_fill_ram_to_its_last_byte_but_not_beyond);
     tcase_add_test(tests, empty_file_is_refused);

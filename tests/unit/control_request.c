@@ -1,5 +1,6 @@
 /* How the control server judges a request, before anything of it is done. */
 #include "vmm/control/commands.h"
+#include "vmm/control/lines.h"
 #include "vmm/control/request.h"
 
 #include <check.h>
@@ -250,10 +251,71 @@ START_TEST(long_names_are_quoted_in_part)
 }
 END_TEST
 
+START_TEST(sets_data_and_absent_values_are_taken)
+{
+    ck_assert_int_eq(parse("{\"execute\":\"run\",\"arguments\":{\"guest\":1}}"), REQUEST_VALID);
+    ck_assert_uint_eq(request.values[1], 1 << CLEAVE_STOP_EXIT | 1 << CLEAVE_STOP_CRASH | 1 << CLEAVE_STOP_HALT);
+    ck_assert_uint_eq(request.values[2], ARGUMENT_ABSENT);
+    ck_assert_int_eq(parse("{\"execute\":\"run\",\"arguments\":{\"guest\":1,\"until\":[\"ready\",\"mark\",\"mark\"],"
+                           "\"timeout_ms\":9223372036854775807}}"),
+                     REQUEST_VALID);
+    ck_assert_uint_eq(request.values[1], CLEAVE_UNTIL_MARK | CLEAVE_UNTIL_READY);
+    ck_assert_uint_eq(request.values[2], INT64_MAX);
+    ck_assert_int_eq(parse("{\"execute\":\"run\",\"arguments\":{\"guest\":1,\"until\":[]}}"), REQUEST_VALID);
+    ck_assert_uint_eq(request.values[1], 0);
+    ck_assert_int_eq(parse("{\"execute\":\"reset\",\"arguments\":{\"guest\":1}}"), REQUEST_VALID);
+    ck_assert_uint_eq(request.values[1], ARGUMENT_ABSENT);
+    ck_assert_int_eq(
+        parse("{\"execute\":\"write-memory\",\"arguments\":{\"gpa\":4096,\"data\":\"Zm9vYmE=\",\"guest\":1}}"),
+        REQUEST_VALID);
+    ck_assert_uint_eq(request.data_length, 5);
+    ck_assert_mem_eq(request.data, "fooba", 5);
+}
+END_TEST
+
+START_TEST(wrong_sets_data_and_timeouts_are_named)
+{
+    expect_refused("{\"execute\":\"run\",\"arguments\":{\"guest\":1,\"until\":\"mark\"}}", "must be an array");
+    expect_refused("{\"execute\":\"run\",\"arguments\":{\"guest\":1,\"until\":[\"time\"]}}",
+                   "\"time\", must be \"exit\" or");
+    expect_refused("{\"execute\":\"run\",\"arguments\":{\"guest\":1,\"until\":[\"mark\",3]}}", "\"until\"");
+    expect_refused("{\"execute\":\"run\",\"arguments\":{\"guest\":1,\"timeout_ms\":0}}", "from 1 to");
+    expect_refused("{\"execute\":\"run\",\"arguments\":{\"guest\":1,\"timeout_ms\":9223372036854775808}}", "");
+    expect_refused("{\"execute\":\"wait\",\"arguments\":{\"guest\":1,\"timeout_ms\":null}}", "\"timeout_ms\"");
+    expect_refused("{\"execute\":\"wait\",\"arguments\":{\"guest\":1,\"for\":\"begin\"}}", "must be \"end\"");
+    expect_refused("{\"execute\":\"console-write\",\"arguments\":{\"guest\":1,\"data\":\"\"}}", "0 bytes");
+    expect_refused("{\"execute\":\"console-write\",\"arguments\":{\"guest\":1,\"data\":\"Zg\"}}", "not base64");
+    expect_refused("{\"execute\":\"console-write\",\"arguments\":{\"guest\":1,\"data\":7}}", "base64");
+    expect_refused("{\"execute\":\"console-write\",\"arguments\":{\"guest\":1}}", "missing");
+}
+END_TEST
+
+/* 64 KiB of data fit into a line; one byte more is too much. */
+static enum request_result parse_data(size_t length)
+{
+    static char line[CONTROL_LINE_MAX + 1];
+    char *end = line + sprintf(line, "{\"execute\":\"write-memory\",\"arguments\":{\"guest\":1,\"gpa\":0,\"data\":\"");
+    for (size_t i = 0; i + 3 <= length; i += 3, end += 4)
+        memcpy(end, "/A//", 4);
+    end += sprintf(end, "%s\"}}", length % 3 == 1 ? "AA==" : length % 3 == 2 ? "AAA=" : "");
+    ck_assert_uint_le((size_t)(end - line), CONTROL_LINE_MAX);
+    return parse_bytes(line, (size_t)(end - line));
+}
+
+START_TEST(data_is_as_long_as_it_may_be)
+{
+    ck_assert_int_eq(parse_data(65536), REQUEST_VALID);
+    ck_assert_uint_eq(request.data_length, 65536);
+    ck_assert_int_eq(parse_data(65537), REQUEST_REFUSED);
+    ck_assert_msg(strstr(failure.text, "65537 bytes") != NULL, "%s", failure.text);
+}
+END_TEST
+
 START_TEST(the_table_is_sound)
 {
     for (size_t i = 0; i < control_commands.count; i++) {
         const struct command *command = &control_commands.list[i];
+        unsigned data = 0;
         ck_assert(!command->run != !command->start && command->description && command->argument_count <= ARGUMENTS_MAX);
         for (size_t j = 0; j < i; j++)
             ck_assert_str_ne(command->name, control_commands.list[j].name);
@@ -262,12 +324,15 @@ START_TEST(the_table_is_sound)
             ck_assert_ptr_nonnull(argument->name);
             if (argument->type == ARGUMENT_INTEGER)
                 ck_assert(argument->minimum <= argument->maximum && argument->maximum <= INT64_MAX);
-            if (!argument->required && argument->type == ARGUMENT_INTEGER)
+            if (!argument->required && argument->type == ARGUMENT_INTEGER && argument->default_value != ARGUMENT_ABSENT)
                 ck_assert(argument->minimum <= argument->default_value && argument->default_value <= argument->maximum);
             if (argument->type == ARGUMENT_TEXT)
                 ck_assert(argument->required && argument->minimum <= argument->maximum);
-            ck_assert_int_eq(argument->type == ARGUMENT_CHOICE, argument->choices != NULL);
+            data += argument->type == ARGUMENT_DATA;
+            ck_assert_int_eq(argument->type == ARGUMENT_CHOICE || argument->type == ARGUMENT_SET,
+                             argument->choices != NULL);
         }
+        ck_assert_uint_le(data, 1);
     }
 }
 END_TEST
@@ -291,6 +356,9 @@ int main(void)
     tcase_add_test(tests, deep_nesting_is_broken_and_harmless);
     tcase_add_test(tests, blank_lines_are_no_requests);
     tcase_add_test(tests, long_names_are_quoted_in_part);
+    tcase_add_test(tests, sets_data_and_absent_values_are_taken);
+    tcase_add_test(tests, wrong_sets_data_and_timeouts_are_named);
+    tcase_add_test(tests, data_is_as_long_as_it_may_be);
     tcase_add_test(tests, the_table_is_sound);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

@@ -100,6 +100,55 @@ START_TEST(client_refuses_what_is_no_base64)
 }
 END_TEST
 
+static bool decodes_to(const char *text, const char *expected, size_t length)
+{
+    unsigned char bytes[64];
+    size_t count;
+    if (!base64_decode(text, strlen(text), bytes, &count))
+        return false;
+    ck_assert_uint_eq(count, length);
+    ck_assert_mem_eq(bytes, expected, length);
+    return true;
+}
+
+/* RFC 4648, section 10. */
+START_TEST(server_decodes_standard_base64)
+{
+    ck_assert(decodes_to("", "", 0));
+    ck_assert(decodes_to("Zg==", "f", 1));
+    ck_assert(decodes_to("Zm8=", "fo", 2));
+    ck_assert(decodes_to("Zm9v", "foo", 3));
+    ck_assert(decodes_to("Zm9vYg==", "foob", 4));
+    ck_assert(decodes_to("Zm9vYmE=", "fooba", 5));
+    ck_assert(decodes_to("+/+/AAEC", "\xfb\xff\xbf\x00\x01\x02", 6));
+}
+END_TEST
+
+START_TEST(server_refuses_what_is_no_base64)
+{
+    static const char *const wrong[] = {"Z",    "Zg",   "Zg=",      "====", "Zg==Zg==", "Z===", "=AAA",      "Zm9v\n",
+                                        "Zm 9", "Zm9-", "Zm9v====", "Zh==", "Zm9=",     "Zg=A", "\xc3\xa9Zg"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        ck_assert_msg(!decodes_to(wrong[i], "", 0), "%s", wrong[i]);
+}
+END_TEST
+
+START_TEST(server_decodes_what_it_encodes)
+{
+    unsigned char bytes[256], back[256 + 3];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (unsigned char)(i * 37 + 11);
+    for (size_t length = 1; length <= sizeof bytes; length++) {
+        json_t *text = base64_json(bytes, length);
+        size_t count;
+        ck_assert(base64_decode(json_string_value(text), json_string_length(text), back, &count));
+        ck_assert_uint_eq(count, length);
+        ck_assert_mem_eq(back, bytes, length);
+        json_decref(text);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("control: text");
@@ -110,6 +159,9 @@ int main(void)
     tcase_add_test(tests, base64_is_standard);
     tcase_add_test(tests, client_decodes_what_the_server_encodes);
     tcase_add_test(tests, client_refuses_what_is_no_base64);
+    tcase_add_test(tests, server_decodes_standard_base64);
+    tcase_add_test(tests, server_refuses_what_is_no_base64);
+    tcase_add_test(tests, server_decodes_what_it_encodes);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

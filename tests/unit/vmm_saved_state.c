@@ -70,6 +70,8 @@ static void set_up(void)
     state->host_tsc = kvm_host_tsc() - UINT64_C(5000000000); /* the file has lain about since */
     state->clock.clock = CLOCK_NS;
     scribble(&state->uart, 7, 80);
+    uart_receive(&state->uart, "unread", 6);
+    state->uart.input_start = 1; /* it has read the first */
     state->uart.looped = 'x';
     state->uart.looped_ready = true;
     for (unsigned i = 0; i < CPUS; i++)
@@ -125,6 +127,8 @@ START_TEST(all_of_it_comes_back)
     const struct uart *a = &got->uart, *b = &state->uart;
     ck_assert(a->ier == b->ier && a->fcr == b->fcr && a->lcr == b->lcr && a->mcr == b->mcr && a->scr == b->scr);
     ck_assert(a->dll == b->dll && a->dlm == b->dlm && a->looped == b->looped && a->looped_ready == b->looped_ready);
+    ck_assert_uint_eq(uart_unread(a), 5);
+    ck_assert_mem_eq(a->input + a->input_start, "nread", 5);
     const struct snapshot_machine *m = &saved.state.machine;
     ck_assert_uint_eq(m->memory, machine.memory.bytes);
     ck_assert_uint_eq(m->cpus, CPUS);

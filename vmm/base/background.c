@@ -1,6 +1,7 @@
 /* The background thread: see background.h. */
 #include "vmm/base/background.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -63,6 +64,7 @@ struct background *background_new(const char *name)
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (error) {
         free(b);
+        errno = error;
         return NULL;
     }
     pthread_setname_np(b->thread, name);

@@ -9,7 +9,7 @@ struct background;
 
 typedef void background_fn(void *argument);
 
-/* NULL when out of memory or threads. `name` shows in ps(1), at most 15 characters. */
+/* NULL with errno: ENOMEM, or EAGAIN where a thread cannot be made. `name` shows in ps(1), at most 15 characters. */
 struct background *background_new(const char *name);
 
 /* Queues fn(argument). When there is no memory to queue it, it is done at once, after all that was queued before. */

@@ -2,32 +2,27 @@
 #include "vmm/base/log.h"
 
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
-#include <unistd.h>
 
-static enum log_level threshold = LOG_WARNING;
+static cleave_log_fn *sink;
+static enum cleave_log_level threshold;
 
-void log_set_level(enum log_level level)
+void cleave_set_log(cleave_log_fn *fn, enum cleave_log_level most)
 {
-    threshold = level;
+    sink = fn;
+    threshold = most;
 }
 
-void log_message(enum log_level level, const char *format, ...)
+void log_message(enum cleave_log_level level, const char *format, ...)
 {
-    if (level > threshold)
+    if (!sink || level > threshold)
         return;
-    char line[1024];
-    int used = snprintf(line, sizeof line, "vmm: ");
+    char message[CLEAVE_LOG_MESSAGE_MAX];
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(line + used, sizeof line - (size_t)used - 1, format, args);
+    const int length = vsnprintf(message, sizeof message, format, args);
     va_end(args);
-    if (n < 0)
-        return;
-    size_t length = (size_t)used + (size_t)n;
-    if (length > sizeof line - 2)
-        length = sizeof line - 2;
-    line[length++] = '\n';
-    if (write(STDERR_FILENO, line, length) < 0)
-        return; /* nowhere left to complain */
+    if (length >= 0)
+        sink(level, message);
 }

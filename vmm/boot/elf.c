@@ -40,9 +40,7 @@ static int check_header(const struct boot_file *file, const Elf64_Ehdr *header, 
         return bad(file, failure, "has an unknown ELF version; rebuild it");
     if (header->e_machine != EM_X86_64)
         return bad(file, failure, "is an ELF file for another processor; build it for x86-64");
-    if (header->e_type == ET_DYN)
-        return bad(file, failure, "is a position-independent or shared ELF file; link it with -static -no-pie");
-    if (header->e_type != ET_EXEC)
+    if (header->e_type != ET_EXEC && header->e_type != ET_DYN)
         return bad(file, failure, "is an ELF file but not an executable; link it");
     if (header->e_ehsize != sizeof(Elf64_Ehdr) || header->e_phentsize != sizeof(Elf64_Phdr))
         return bad(file, failure, "has ELF headers of a wrong size; rebuild it");
@@ -53,6 +51,11 @@ static int check_header(const struct boot_file *file, const Elf64_Ehdr *header, 
                     file->path, header->e_phnum, SEGMENTS_MAX);
     if (!inside(header->e_phoff, sizeof(Elf64_Phdr) * header->e_phnum, file->size))
         return bad(file, failure, "is truncated: its ELF program headers lie beyond its end");
+    if (boot_refuse_foreign_elf(file, header->e_ident[EI_OSABI], header->e_phoff, header->e_phnum, failure) < 0)
+        return -1;
+    if (header->e_type == ET_DYN)
+        return bad(file, failure,
+                   "is a position-independent or shared ELF file; link it with -nostdlib -static -no-pie");
     return 0;
 }
 
@@ -99,8 +102,8 @@ static int collect_segments(const struct boot_ram *ram, const struct boot_file *
         Elf64_Phdr segment;
         if (boot_file_read(file, header->e_phoff + i * sizeof segment, &segment, sizeof segment, failure) < 0)
             return -1;
-        if (segment.p_type == PT_INTERP || segment.p_type == PT_DYNAMIC)
-            return bad(file, failure, "is a dynamically linked ELF file; link it with -static -no-pie");
+        if (segment.p_type == PT_DYNAMIC)
+            return bad(file, failure, "is a dynamically linked ELF file; link it with -nostdlib -static -no-pie");
         if (segment.p_type != PT_LOAD)
             continue;
         if (segment.p_memsz == 0 && segment.p_filesz == 0)

@@ -87,6 +87,13 @@ int boot_file_read(const struct boot_file *file, uint64_t offset, void *to, uint
 /* True where `header`, the first bytes of a file, starts an ELF file. */
 bool boot_is_elf(const uint8_t *header, size_t length);
 
+/* Refuse what plainly is no guest: of files that are not ELF, by their content; of ELF files for x86-64, by `abi` of
+ * their header and by their program headers, `count` of them at `segments`, which lie inside the file. 0, or -1 with
+ * *failure, which says what it is and what to do. */
+int boot_refuse_foreign(const struct boot_file *file, struct cleave_failure *failure);
+int boot_refuse_foreign_elf(const struct boot_file *file, unsigned abi, uint64_t segments, unsigned count,
+                            struct cleave_failure *failure);
+
 /* Loaders: put the file into RAM and say where it is entered. 0, or -1 with *failure. */
 int boot_load_elf(const struct boot_ram *ram, const struct boot_file *file, uint64_t *entry,
                   struct cleave_failure *failure);

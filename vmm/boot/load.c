@@ -31,6 +31,8 @@ static int load_file(const struct boot_ram *ram, const struct boot_file *file, u
         return fail(failure, CLEAVE_UNSUPPORTED,
                     "%s: is a Linux bzImage, which this version cannot boot; give a flat binary or an ELF64 executable",
                     file->path);
+    if (boot_refuse_foreign(file, failure) < 0)
+        return -1;
     return boot_load_flat(ram, file, entry, failure);
 }
 

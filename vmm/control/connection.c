@@ -193,6 +193,14 @@ static struct sending *sending_new(struct connection *connection, struct message
     return sending;
 }
 
+void connection_finish(struct connection *connection)
+{
+    connection->finishing = true;
+    update_reading(connection);
+    if (has_replied(connection) && unsent(connection) == 0)
+        connection_close(connection);
+}
+
 void connection_send_event(struct connection *connection, struct message *message)
 {
     if (connection->finishing)
@@ -201,22 +209,15 @@ void connection_send_event(struct connection *connection, struct message *messag
         connection_close(connection);
     if (connection->closing)
         return;
-    if (message)
-        message->references++;
-    struct sending *sending = sending_new(connection, message);
-    if (!sending)
+    struct sending *sending = message ? calloc(1, sizeof *sending) : NULL;
+    if (!sending) {
+        connection_finish(connection); /* having missed one; but what was asked is still answered */
         return;
-    sending->is_event = true;
+    }
+    message->references++;
+    *sending = (struct sending){.connection = connection, .message = message, .is_event = true};
     send_message(sending);
     update_reading(connection);
-}
-
-void connection_finish(struct connection *connection)
-{
-    connection->finishing = true;
-    update_reading(connection);
-    if (has_replied(connection) && unsent(connection) == 0)
-        connection_close(connection);
 }
 
 /* Writes the reply and sends it; `value` is taken over. */

@@ -45,20 +45,21 @@ static void keep(struct console *console, char byte)
     console->kept[(console->start + console->length++) % console->capacity] = byte;
 }
 
-/* Under the lock. What the root writes is passed on byte for byte; a child's line is led by its number and always
- * ended. */
-static void pass_line(struct console *console, const atomic_bool *go)
+/* Under the lock. The line is complete, or as long as it may be. What the root writes is passed on byte for byte; a
+ * child's line is led by its number and always ended. */
+static void pass_line(struct console *console)
 {
+    const struct console_line *line = &console->line;
     char text[CONSOLE_LINE + 32];
     size_t length = 0;
     if (console->guest)
         length = (size_t)snprintf(text, sizeof text, "[g%" PRIu64 "] ", console->guest);
-    memcpy(text + length, console->line, console->line_length);
-    length += console->line_length;
+    memcpy(text + length, line->text + console->passed, line->length - console->passed);
+    length += line->length - console->passed;
     if (console->guest && text[length - 1] != '\n')
         text[length++] = '\n';
-    console->line_length = 0;
-    terminal_write(console->terminal, console->guest, text, length, go);
+    terminal_write(console->terminal, console->guest, text, length);
+    console->line.length = console->passed = 0;
 }
 
 void console_pass_lines(struct console *console)
@@ -68,28 +69,60 @@ void console_pass_lines(struct console *console)
     pthread_mutex_unlock(&console->lock);
 }
 
+/* Under the lock. */
+static void put_byte(struct console *console, char byte)
+{
+    struct console_line *line = &console->line;
+    for (size_t i = 0; console->inherited && i < line->length; i++)
+        keep(console, line->text[i]);
+    console->inherited = false;
+    keep(console, byte);
+    line->text[line->length++] = byte;
+    if (byte == '\n' || line->length == CONSOLE_LINE)
+        pass_line(console);
+}
+
 void console_put(struct console *console, const uint8_t *bytes, size_t length, const atomic_bool *go)
 {
-    pthread_mutex_lock(&console->lock);
-    for (size_t i = 0; i < length; i++) {
-        keep(console, (char)bytes[i]);
-        if (!console->by_lines)
-            continue;
-        console->line[console->line_length++] = (char)bytes[i];
-        if (bytes[i] == '\n' || console->line_length == CONSOLE_LINE)
-            pass_line(console, go);
+    for (size_t done = 0; done < length;) {
+        size_t piece = length - done < CONSOLE_LINE ? length - done : CONSOLE_LINE;
+        terminal_wait(console->terminal, go);
+        pthread_mutex_lock(&console->lock);
+        for (; piece; piece--)
+            put_byte(console, (char)bytes[done++]);
+        if (!console->by_lines) {
+            terminal_write(console->terminal, console->guest, console->line.text + console->passed,
+                           console->line.length - console->passed);
+            console->passed = console->line.length;
+        }
+        pthread_mutex_unlock(&console->lock);
     }
-    if (!console->by_lines)
-        terminal_write(console->terminal, console->guest, (const char *)bytes, length, go);
-    pthread_mutex_unlock(&console->lock);
 }
 
 void console_flush(struct console *console)
 {
-    static const atomic_bool no_wait = false;
     pthread_mutex_lock(&console->lock);
-    if (console->line_length)
-        pass_line(console, &no_wait);
+    if (console->line.length > console->passed && !console->inherited)
+        pass_line(console);
+    console->line.length = console->passed = 0;
+    console->inherited = false;
+    pthread_mutex_unlock(&console->lock);
+}
+
+void console_get_line(struct console *console, struct console_line *line)
+{
+    pthread_mutex_lock(&console->lock);
+    line->length = console->line.length;
+    memcpy(line->text, console->line.text, line->length);
+    pthread_mutex_unlock(&console->lock);
+}
+
+void console_begin(struct console *console, const struct console_line *line)
+{
+    pthread_mutex_lock(&console->lock);
+    console->line.length = line->length;
+    memcpy(console->line.text, line->text, line->length);
+    console->inherited = true;
     pthread_mutex_unlock(&console->lock);
 }
 

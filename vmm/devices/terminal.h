@@ -1,7 +1,7 @@
 /*
- * The terminal: where the console bytes of all guests go, as one stream. Guests write into a buffer; a thread of the
- * terminal's own writes it out, so that a reader that has stopped reading never stops the event loop. When the buffer
- * is full, writers wait, as long as their vCPU may run at all.
+ * The terminal: where the console bytes of all guests go, as one stream, through an outlet. When much is waiting to be
+ * written, vCPUs wait before they add more, as long as they may run at all; nobody else ever waits, and nobody holds a
+ * lock while waiting. Any thread.
  */
 #ifndef VMM_DEVICES_TERMINAL_H
 #define VMM_DEVICES_TERMINAL_H
@@ -13,16 +13,18 @@
 
 struct terminal;
 
-/* Writes to fd, which stays the caller's; fd -1 drops everything. NULL: out of memory or threads. */
+/* Writes to fd, which stays the caller's; fd -1 drops everything. NULL with errno: ENOMEM, or EAGAIN where a thread
+ * cannot be made. */
 struct terminal *terminal_new(int fd);
 
-/* Writes out what is buffered, giving up when the reader takes nothing for five seconds. */
+/* Writes out what is buffered, giving up when the reader takes nothing for five seconds. NULL is allowed. */
 void terminal_free(struct terminal *terminal);
 
-/*
- * Adds bytes of guest `owner`. Where another guest has left a line unfinished, a newline comes first. Waits for room
- * while *go; after that it takes the bytes all the same, so none is lost.
- */
-void terminal_write(struct terminal *terminal, uint64_t owner, const char *bytes, size_t length, const atomic_bool *go);
+/* Waits for room, while *go. To be called before terminal_write() by who can wait, without any lock. */
+void terminal_wait(struct terminal *terminal, const atomic_bool *go);
+
+/* Adds bytes of guest `owner`. Where another guest has left a line unfinished, a newline comes first. Bytes that have
+ * not been waited for find room, too, unless there are very many: then they are dropped, counted, and told of. */
+void terminal_write(struct terminal *terminal, uint64_t owner, const char *bytes, size_t length);
 
 #endif

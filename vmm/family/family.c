@@ -11,7 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define REGIONS_END (UINT64_C(1) << 39) /* what one top-level entry of a page table covers */
+#define REGIONS_END     (UINT64_C(1) << 39) /* what one top-level entry of a page table covers */
+#define THREADS_MISSING "cannot start the VMM's own threads (see ulimit -u and -v)"
 
 static size_t read_map_limit(void)
 {
@@ -86,9 +87,11 @@ static int make_parts(struct cleave_family *family, const struct cleave_config *
     if (check_regions(family, failure) < 0)
         return -1;
     family->terminal = terminal_new(config->console > 0 ? config->console : -1);
+    if (!family->terminal)
+        return fail_errno(failure, errno, "cannot start a thread for the console (see ulimit -u and -v)");
     family->reaper = background_new("reaper");
-    if (!family->terminal || !family->reaper)
-        return fail(failure, CLEAVE_NO_MEMORY, "out of memory or threads for the VMM");
+    if (!family->reaper)
+        return fail_errno(failure, errno, THREADS_MISSING);
     if (store_init(&family->store, family->config.memory, family->reaper, failure) < 0)
         return -1;
     family->windows = (struct vm_windows){take_window, release_window, family->store.windows};
@@ -101,7 +104,7 @@ static int make_parts(struct cleave_family *family, const struct cleave_config *
         .region_count = family->config.region_count,
     };
     family->pool = pool_new(&family->vms);
-    return family->pool ? 0 : fail(failure, CLEAVE_NO_MEMORY, "out of memory or threads for the VMM");
+    return family->pool ? 0 : fail_errno(failure, errno, THREADS_MISSING);
 }
 
 struct cleave_family *cleave_family_new(const struct cleave_config *config, struct cleave_failure *failure)

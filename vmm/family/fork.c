@@ -94,6 +94,7 @@ static int build_child(struct forking *f, unsigned i, bool child_reads_index)
     machine_take_vm(child, f->vms[i]); /* from here on machine_end() takes down both */
     f->vms[i] = NULL;
     machine_take_devices(child, state);
+    console_begin(&child->console, &state->line);
     child->fork_result = child_reads_index ? i + 1 : f->freezing.fork_result;
     if (family_inherit_saved(f->family, child, f->parent, f->failure) < 0 ||
         view_share(&child->memory.view, &f->parent->memory.view, f->failure) < 0 ||

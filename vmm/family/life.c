@@ -97,6 +97,7 @@ void family_end(struct cleave_family *family, struct machine *machine, enum clea
     machine->state = end == CLEAVE_END_CRASH ? CLEAVE_CRASHED : CLEAVE_EXITED;
     machine->end = end;
     machine->exit_code = exit_code;
+    complain_of_rest(machine);
     const struct cleave_event event = {
         .kind = end == CLEAVE_END_CRASH ? CLEAVE_EVENT_CRASHED : CLEAVE_EVENT_EXITED,
         .guest = machine->id,

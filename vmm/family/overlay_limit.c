@@ -9,7 +9,7 @@
 static void look_at(struct cleave_family *family, struct machine *machine)
 {
     struct cleave_failure failure;
-    if (machine_harvest(machine, &failure) < 0) {
+    if (machine_look(machine, &failure) < 0) {
         log_warning("guest %" PRIu64 ": its overlay cannot be measured: %s", machine->id, failure.text);
         return;
     }

@@ -52,7 +52,7 @@ static int count_mapping(void *context, const struct view_run *run)
 /* What only a live guest has. The dirty log is taken first, so that the overlay is as it is now. */
 static int add_memory(struct machine *machine, struct cleave_stats *stats, struct cleave_failure *failure)
 {
-    if (machine_harvest(machine, failure) < 0)
+    if (machine_look(machine, failure) < 0)
         return -1;
     uint64_t pages = machine->memory.bytes / PAGE_BYTES;
     uint64_t overlay = memory_overlay_bytes(&machine->memory), mappings = 0;
@@ -66,6 +66,7 @@ static int add_memory(struct machine *machine, struct cleave_stats *stats, struc
         tables += view.tables[level];
     add(stats, "overlay_bytes", overlay);
     add(stats, "kept_bytes", machine->memory.pages.kept_count * PAGE_BYTES);
+    add(stats, "hot_bytes", memory_hot_bytes(&machine->memory));
     add(stats, "shared_pages", machine->memory.window_shared ? 0 : pages - overlay / PAGE_BYTES);
     add(stats, "tables", tables);
     add(stats, "leaves_4k", view.leaves[1]);
@@ -116,7 +117,7 @@ static struct machine *find_view(struct cleave_family *family, uint64_t guest, u
         fail(failure, CLEAVE_INVALID_ARGUMENT, "gpa %#" PRIx64 ": a guest-physical address has at most 48 bits", gpa);
         return NULL;
     }
-    return machine_harvest(machine, failure) < 0 ? NULL : machine;
+    return machine_look(machine, failure) < 0 ? NULL : machine;
 }
 
 int cleave_guest_translate(struct cleave_family *family, uint64_t guest, uint64_t gpa,

@@ -2,7 +2,6 @@
 #include "vmm/family/internal.h"
 
 #include "vmm/base/clock.h"
-#include "vmm/base/log.h"
 
 #include <cleave/guest_abi.h>
 
@@ -27,7 +26,7 @@ static void fork_for(struct cleave_family *family, struct machine *machine, unsi
     if (done)
         cleave_fork_report_free(&report);
     else
-        log_warning("guest %" PRIu64 ": its fork into %u was refused: %s", machine->id, count, failure.text);
+        complain_of_fork(machine, count, &failure);
     if (!machine->vm)
         return;
     vm_stop(machine->vm);

@@ -51,9 +51,14 @@ static int return_identity(struct resetting *r)
 static int return_memory(struct resetting *r)
 {
     struct machine *machine = r->machine;
-    if (machine_read_log(machine, r->failure) < 0 ||
-        memory_return(&machine->memory, &r->report->dropped_pages, r->failure) < 0)
+    if (machine_read_log(machine, r->failure) < 0)
         return -1;
+    if (!machine->vm->ran)
+        memory_leave_out_hot(&machine->memory); /* they only look written */
+    if (memory_return(&machine->memory, &r->report->dropped_pages, r->failure) < 0 ||
+        machine_clear_log(machine, r->failure) < 0)
+        return -1;
+    machine->vm->ran = false;
     return return_identity(r);
 }
 

@@ -4,10 +4,13 @@
 #include <cleave/guest_abi.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #ifndef KVM_CAP_XSAVE2 /* Linux 5.17 */
@@ -201,20 +204,54 @@ static int read_capabilities(struct kvm *kvm, struct cleave_failure *failure)
         kvm->xsave_size = (size_t)xsave2;
     kvm->has_xcrs = ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_XCRS) > 0;
     kvm->has_debugregs = ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_DEBUGREGS) > 0;
+    int manual = ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2);
+    kvm->has_manual_log = manual > 0 && manual & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
     int sync = ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_SYNC_REGS);
     kvm->has_sync_regs = sync > 0 && ((unsigned)sync & SYNCED) == SYNCED;
     return 0;
+}
+
+/* Who may open it, where this process may not. */
+static void say_who_may(char *remedy, size_t room)
+{
+    struct stat status;
+    struct group entry, *group = NULL;
+    char names[1024];
+    if (stat("/dev/kvm", &status) < 0)
+        return;
+    const unsigned mode = status.st_mode & 0777;
+    if ((mode & 060) != 060 || status.st_gid == 0)
+        snprintf(remedy, room,
+                 "; its mode is %03o and its owner %u:%u, so only root can let others in (chgrp, chmod g+rw)", mode,
+                 status.st_uid, status.st_gid);
+    else if (getgrgid_r(status.st_gid, &entry, names, sizeof names, &group) == 0 && group)
+        snprintf(remedy, room, "; join the group %.32s, which may open it", group->gr_name);
+    else
+        snprintf(remedy, room, "; join the group with the number %u, which may open it", status.st_gid);
+}
+
+/* What to do about the error of opening /dev/kvm. */
+static void find_remedy(int error, char *remedy, size_t room)
+{
+    remedy[0] = '\0';
+    if (error == ENOENT || error == ENODEV || error == ENXIO)
+        snprintf(remedy, room, "; load the kernel module kvm_intel or kvm_amd");
+    else if (error == EPERM)
+        snprintf(remedy, room, "; the container that this runs in forbids it");
+    else if (error == EMFILE)
+        snprintf(remedy, room, " (see ulimit -n)");
+    else if (error == EACCES)
+        say_who_may(remedy, room);
 }
 
 int kvm_open(struct kvm *kvm, struct cleave_failure *failure)
 {
     *kvm = (struct kvm){.fd = open("/dev/kvm", O_RDWR | O_CLOEXEC)};
     if (kvm->fd < 0) {
-        const char *remedy = errno == ENOENT   ? "; load the kernel module kvm_intel or kvm_amd"
-                             : errno == EACCES ? "; join the group that owns it"
-                                               : "";
-        char reason[128];
-        return fail(failure, CLEAVE_UNSUPPORTED, "cannot open /dev/kvm: %s%s", strerror_r(errno, reason, sizeof reason),
+        char reason[128], remedy[128];
+        const int error = errno;
+        find_remedy(error, remedy, sizeof remedy);
+        return fail(failure, CLEAVE_UNSUPPORTED, "cannot open /dev/kvm: %s%s", strerror_r(error, reason, sizeof reason),
                     remedy);
     }
     if (ioctl(kvm->fd, KVM_GET_API_VERSION, 0) < 0)
@@ -251,7 +288,16 @@ bool kvm_has_fsgsbase(const struct kvm *kvm)
 
 int kvm_create_vm(const struct kvm *kvm)
 {
-    return ioctl(kvm->fd, KVM_CREATE_VM, 0);
+    int vm = ioctl(kvm->fd, KVM_CREATE_VM, 0);
+    struct kvm_enable_cap manual = {.cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+                                    .args[0] = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE};
+    if (vm >= 0 && kvm->has_manual_log && ioctl(vm, KVM_ENABLE_CAP, &manual) < 0) {
+        int error = errno;
+        close(vm);
+        errno = error;
+        return -1;
+    }
+    return vm;
 }
 
 int kvm_set_memory(int vm, uint64_t window, uint64_t size, bool log_dirty)
@@ -280,6 +326,23 @@ int kvm_get_dirty_log(int vm, uint64_t *bitmap)
 {
     struct kvm_dirty_log log = {.dirty_bitmap = bitmap};
     return ioctl(vm, KVM_GET_DIRTY_LOG, &log);
+}
+
+int kvm_clear_dirty_log(const struct kvm *kvm, int vm, const uint64_t *bitmap, uint64_t pages)
+{
+    size_t first = 0, end = (pages + 63) / 64;
+    while (first < end && !bitmap[first])
+        first++;
+    while (end > first && !bitmap[end - 1])
+        end--;
+    if (!kvm->has_manual_log || first == end)
+        return 0;
+    struct kvm_clear_dirty_log log = {
+        .first_page = first * 64,
+        .num_pages = (uint32_t)((end * 64 < pages ? end * 64 : pages) - first * 64),
+        .dirty_bitmap = (void *)(uintptr_t)(bitmap + first),
+    };
+    return ioctl(vm, KVM_CLEAR_DIRTY_LOG, &log);
 }
 
 int kvm_get_clock(int vm, struct kvm_clock_data *clock)

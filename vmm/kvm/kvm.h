@@ -24,9 +24,10 @@ struct kvm {
     size_t run_size;   /* bytes of the vCPU's shared page */
     size_t xsave_size; /* bytes of a vCPU's xsave image, at least sizeof(struct kvm_xsave) */
     bool has_xsave2, has_xcrs, has_debugregs, has_tsc_offset;
-    bool has_sync_regs; /* registers and events can be given to KVM_RUN with the call */
-    int tsc_adjust;     /* index of IA32_TSC_ADJUST in msrs, or -1 */
-    unsigned msr_count; /* MSRs that make up a vCPU's state; see msr_left_out() in kvm.c for those that do not */
+    bool has_manual_log; /* the dirty log is read and cleared apart */
+    bool has_sync_regs;  /* registers and events can be given to KVM_RUN with the call */
+    int tsc_adjust;      /* index of IA32_TSC_ADJUST in msrs, or -1 */
+    unsigned msr_count;  /* MSRs that make up a vCPU's state; see msr_left_out() in kvm.c for those that do not */
     uint32_t msrs[KVM_MSRS_MAX];
     uint64_t msr_defaults[KVM_MSRS_MAX]; /* of a new vCPU */
     uint32_t tsc_khz;                    /* 0: KVM does not say */
@@ -52,8 +53,13 @@ int kvm_set_memory(int vm, uint64_t window, uint64_t size, bool log_dirty);
 /* Slot `slot`, from 1 on: the `bytes` of host memory at `memory` are at guest-physical `gpa`; without a dirty log. */
 int kvm_set_region(int vm, unsigned slot, uint64_t gpa, uint64_t bytes, void *memory, bool read_only);
 
-/* Fills bitmap (one bit a page, rounded up to 64) with the pages written since the last call, and starts anew. */
+/* Fills bitmap (one bit a page, rounded up to 64) with the pages written since they were last cleared. Without
+ * has_manual_log all are cleared by that. */
 int kvm_get_dirty_log(int vm, uint64_t *bitmap);
+
+/* Clears these of the slot's `pages`: the guest's next write to each is logged again. Nothing without has_manual_log.
+ */
+int kvm_clear_dirty_log(const struct kvm *kvm, int vm, const uint64_t *bitmap, uint64_t pages);
 
 int kvm_get_clock(int vm, struct kvm_clock_data *clock);
 int kvm_set_clock(int vm, const struct kvm_clock_data *clock);

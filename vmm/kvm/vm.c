@@ -9,9 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define STACK_BYTES (512 << 10)
+#define AGAIN_MOST  100     /* times in a row that KVM_RUN may ask to be called again, */
+#define AGAIN_NS    1000000 /* and how long is waited in between */
 
 /* KVM_RUN was interrupted: a caller that runs the vCPU itself looks what for, be it a timer of its own. */
 static void take_kick(struct vcpu *vcpu)
@@ -22,15 +25,25 @@ static void take_kick(struct vcpu *vcpu)
         atomic_store(&caller->attention, true);
 }
 
+/* EAGAIN passes by, or stays for good: the kernel may want a thread of its own for a VM's first entry, and there is
+ * none. */
+static bool wait_to_try_again(struct vcpu *vcpu)
+{
+    nanosleep(&(struct timespec){.tv_nsec = AGAIN_NS}, NULL);
+    return ++vcpu->again < AGAIN_MOST;
+}
+
 /* One entry into the guest and what comes of it. False: the vCPU must stop. */
 static bool run_once(struct vcpu *vcpu)
 {
     const struct vm_runner *runner = vcpu->vm->runner;
-    if (kvm_run_vcpu(vcpu->fd) == 0)
+    const int error = kvm_run_vcpu(vcpu->fd) == 0 ? 0 : errno;
+    if (error == EAGAIN ? !wait_to_try_again(vcpu) : error && error != EINTR)
+        return runner->error(vcpu, error);
+    vcpu->again = error == EAGAIN ? vcpu->again : 0;
+    if (!error)
         return runner->exit(vcpu);
-    if (errno != EINTR && errno != EAGAIN)
-        return runner->error(vcpu, errno);
-    if (errno == EINTR)
+    if (error == EINTR)
         take_kick(vcpu);
     vcpu->incomplete = false;
     return true;
@@ -228,6 +241,7 @@ void vm_start(struct vm *vm)
 {
     pthread_mutex_lock(&vm->lock);
     atomic_store_explicit(&vm->go, true, memory_order_release);
+    vm->ran = true;
     for (unsigned i = 0; i < vm->cpus; i++) {
         struct vcpu *vcpu = &vm->vcpus[i];
         if (vcpu->running || vcpu->halted || vcpu->ended || vcpu->waiting || (i == 0 && vm->caller))

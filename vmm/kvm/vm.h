@@ -45,6 +45,7 @@ struct vcpu {
     bool halted;                 /* HLT for good */
     bool ended;                  /* has reported the guest's end */
     bool waiting;                /* has asked for a fork */
+    unsigned again;              /* times in a row that KVM has asked to be called again */
     bool incomplete;             /* the I/O of the last exit takes effect at the next entry */
     _Atomic uint64_t entered_ns; /* CLOCK_MONOTONIC of the first entry since vm_start(); by the vCPU thread */
 };
@@ -71,6 +72,7 @@ struct vm {
     pthread_mutex_t lock;
     pthread_cond_t started, stopped;
     atomic_bool go;   /* vCPUs may run */
+    bool ran;         /* a vCPU may have been in the guest since the owner last set this to false */
     bool end;         /* under lock: the threads leave */
     unsigned running; /* under lock: vCPUs whose `running` is set */
 };

@@ -4,7 +4,6 @@
  */
 #include "vmm/machine/exits.h"
 
-#include "vmm/base/log.h"
 #include "vmm/machine/machine.h"
 #include "vmm/machine/registers.h"
 
@@ -13,8 +12,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-#define PORTS 65536
 
 static void count(_Atomic uint64_t *counter)
 {
@@ -87,13 +84,10 @@ static bool ask_for_fork(struct vcpu *vcpu, uint32_t children)
     return false;
 }
 
-static void log_unknown_port(struct machine *machine, unsigned port)
+static void note_unknown_port(struct machine *machine, unsigned port)
 {
-    static _Atomic uint8_t seen[PORTS / 8]; /* of the process: a port is worth one line, however many guests use it */
-    uint8_t bit = (uint8_t)(1u << (port & 7));
     count(&machine->counters.unknown_port_accesses);
-    if (!(atomic_fetch_or_explicit(&seen[port >> 3], bit, memory_order_relaxed) & bit))
-        log_info("guest %" PRIu64 " uses port %#x, where there is no device: reads all ones", machine->id, port);
+    complain_of_port(machine, port);
 }
 
 /* One element of an `out`. False: the vCPU must stop. */
@@ -121,7 +115,7 @@ static bool port_out(struct vcpu *vcpu, unsigned port, uint32_t value)
     case PORT_READY:
         return !report_ready(machine, vcpu->index, value);
     default:
-        log_unknown_port(machine, port);
+        note_unknown_port(machine, port);
     }
     if (printed)
         console_put(&machine->console, &byte, 1, &vcpu->vm->go);
@@ -141,7 +135,7 @@ static uint32_t port_in(struct vcpu *vcpu, unsigned port)
     case PORT_FORK:
         return machine->fork_result;
     default:
-        log_unknown_port(machine, port);
+        note_unknown_port(machine, port);
         return value;
     }
 }
@@ -178,8 +172,7 @@ static bool handle_mmio(struct vcpu *vcpu)
     if (!run->mmio.is_write)
         memset(run->mmio.data, 0xff, sizeof run->mmio.data);
     if (atomic_fetch_add(&machine->counters.unknown_mmio_accesses, 1) == 0)
-        log_info("guest %" PRIu64 " uses GPA %#llx, where there is neither RAM nor a device: reads all ones",
-                 machine->id, run->mmio.phys_addr);
+        complain_of_address(machine, run->mmio.phys_addr);
     return true;
 }
 
@@ -246,7 +239,7 @@ static bool handle_error(struct vcpu *vcpu, int error)
     if (error == EFAULT)
         return crash(vcpu, "KVM_RUN: guest memory could not be reached (EFAULT): the host is out of memory, "
                            "or the guest touched what is not RAM");
-    return crash(vcpu, "KVM_RUN: %s", strerrordesc_np(error));
+    return crash(vcpu, "KVM_RUN: %s%s", strerrordesc_np(error), error == EAGAIN ? " (see ulimit -u)" : "");
 }
 
 const struct vm_runner machine_runner = {.exit = handle_exit, .error = handle_error};

@@ -46,6 +46,7 @@ void machine_take_vm(struct machine *machine, struct vm *vm)
     vm->guest = machine;
     machine->vm = vm;
     machine->memory.window = vm->window;
+    machine->memory.log_is_cleared = !vm->kvm->has_manual_log;
 }
 
 static void drop_instant(struct machine *machine)
@@ -79,6 +80,7 @@ int machine_save(struct machine *machine, struct machine_state *state, struct cl
     state->host_tsc = kvm_host_tsc();
     state->unix_ns = clock_real_ns();
     state->uart = machine->uart;
+    console_get_line(&machine->console, &state->line);
     return 0;
 }
 
@@ -150,11 +152,32 @@ int machine_read_log(struct machine *machine, struct cleave_failure *failure)
     return 0;
 }
 
-int machine_harvest(struct machine *machine, struct cleave_failure *failure)
+int machine_clear_log(struct machine *machine, struct cleave_failure *failure)
+{
+    const struct memory *memory = &machine->memory;
+    if (kvm_clear_dirty_log(machine->vm->kvm, machine->vm->fd, memory->pages.log, memory->bytes / PAGE_BYTES) < 0)
+        return fail_errno(failure, errno, "KVM_CLEAR_DIRTY_LOG");
+    return 0;
+}
+
+int machine_look(struct machine *machine, struct cleave_failure *failure)
 {
     if (machine->memory.window_shared)
         return 0; /* nothing is frozen, so nothing is in an overlay */
-    return machine_read_log(machine, failure) < 0 ? -1 : memory_harvest(&machine->memory, failure);
+    if (machine_read_log(machine, failure) < 0)
+        return -1;
+    memory_leave_out_unchanged(&machine->memory);
+    return memory_harvest(&machine->memory, failure);
+}
+
+int machine_harvest(struct machine *machine, struct cleave_failure *failure)
+{
+    if (machine->memory.window_shared)
+        return 0;
+    if (machine_read_log(machine, failure) < 0 || machine_clear_log(machine, failure) < 0)
+        return -1;
+    memory_forget_hot(&machine->memory);
+    return memory_harvest(&machine->memory, failure);
 }
 
 int machine_draw_identity(const struct machine *machine, struct identity *identity, struct cleave_failure *failure)

@@ -13,6 +13,7 @@
 #include "vmm/devices/marks.h"
 #include "vmm/devices/uart.h"
 #include "vmm/kvm/vm.h"
+#include "vmm/machine/complaints.h"
 #include "vmm/machine/report.h"
 #include "vmm/machine/state.h"
 #include "vmm/memory/memory.h"
@@ -77,7 +78,8 @@ struct machine {
     struct mailbox *mailbox; /* the owner's */
     struct machine_report report;
     struct machine_run run;
-    atomic_uint until; /* CLEAVE_UNTIL_ bits of the run under way; written while every vCPU is stopped */
+    atomic_uint until;            /* CLEAVE_UNTIL_ bits of the run under way; written while every vCPU is stopped */
+    struct complaints complaints; /* under report.lock */
 };
 
 /* Makes a machine without VM and view, which reports to `mailbox`. NULL with *failure. */
@@ -111,11 +113,16 @@ int machine_return(struct machine *machine, struct cleave_failure *failure);
 /* The registers of its stopped vCPUs, into registers[vCPUs]. -1 with *failure. */
 int machine_registers(struct machine *machine, struct cleave_registers *registers, struct cleave_failure *failure);
 
-/* The dirty log into view and page sets. Nothing is lost on failure. -1 with *failure. */
+/* The dirty log into view and page sets, for a look at them: what is in it stays in it, where KVM can do that. Nothing
+ * is lost on failure. -1 with *failure. */
+int machine_look(struct machine *machine, struct cleave_failure *failure);
+
+/* The same for pages that are to be published: what the guest writes from now on is logged anew. */
 int machine_harvest(struct machine *machine, struct cleave_failure *failure);
 
-/* The dirty log, as it is now, into memory.pages.log. -1 with *failure. */
+/* The dirty log, as it is now, into memory.pages.log; and clearing what that names. -1 with *failure. */
 int machine_read_log(struct machine *machine, struct cleave_failure *failure);
+int machine_clear_log(struct machine *machine, struct cleave_failure *failure);
 
 /* An identity for this machine with fresh entropy; and writing one into boot_info. -1 with *failure. */
 int machine_draw_identity(const struct machine *machine, struct identity *identity, struct cleave_failure *failure);

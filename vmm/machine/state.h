@@ -2,6 +2,7 @@
 #ifndef VMM_MACHINE_STATE_H
 #define VMM_MACHINE_STATE_H
 
+#include "vmm/devices/console.h"
 #include "vmm/devices/uart.h"
 #include "vmm/kvm/kvm.h"
 
@@ -13,6 +14,7 @@ struct machine_state {
     uint64_t host_tsc; /* at the instant, as is unix_ns, of CLOCK_REALTIME */
     uint64_t unix_ns;
     struct uart uart;
+    struct console_line line; /* that the guest is in the middle of; a snapshot's file does not have it */
     unsigned cpus;
     struct vcpu_state vcpus[];
 };

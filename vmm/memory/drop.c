@@ -10,7 +10,8 @@
  * Copying back is the only way where the window was mapped from something older (pages.outdated): such pages were
  * published since, and mapping the window anew there would cost far more, a mapping a run. It is also the better one in
  * a loop of resets, where the guest writes the same pages again and again: it takes a fifth of the time on both sides.
- * So a page is dropped the first time, and copied back from then on (pages.kept), up to a limit.
+ * So a page is dropped the first time, and copied back from then on (pages.kept), up to a limit. From the second time
+ * on it is hot as well (hot.c).
  */
 #include "vmm/memory/memory.h"
 
@@ -49,11 +50,10 @@ static void find_differences(struct returning *r)
         store_settle(memory->store);
 }
 
-/* Into the dirty log's place: which of them to drop. They are kept next time, or else nothing is kept any more. */
-static uint64_t *choose_drops(struct returning *r)
+/* Which of them to drop, into `drop`. They are kept next time, or else nothing is kept any more, and nothing hot. */
+static void choose_drops(struct returning *r, uint64_t *drop)
 {
     struct pages *pages = &r->memory->pages;
-    uint64_t *drop = pages->log;
     size_t words = bitmap_words(r->pages);
     for (size_t i = 0; i < words; i++)
         drop[i] = pages->written[i] & ~pages->kept[i] & ~pages->outdated[i];
@@ -62,14 +62,14 @@ static uint64_t *choose_drops(struct returning *r)
         for (size_t i = 0; i < words; i++)
             pages->kept[i] |= drop[i];
         pages->kept_count = kept;
-        return drop;
+        return;
     }
     for (size_t i = 0; i < words; i++) {
         drop[i] |= pages->kept[i] & ~pages->outdated[i];
         pages->kept[i] = 0;
     }
     pages->kept_count = 0;
-    return drop;
+    memory_forget_hot(r->memory);
 }
 
 static int drop_runs(struct returning *r, const uint64_t *drop)
@@ -118,5 +118,11 @@ int memory_return(struct memory *memory, uint64_t *returned, struct cleave_failu
 {
     struct returning r = {memory, memory->bytes / PAGE_BYTES, returned, failure};
     find_differences(&r);
-    return drop_runs(&r, choose_drops(&r)) < 0 || copy_back(&r) < 0 ? -1 : 0;
+    if (!memory->log_is_cleared)
+        memory_add_hot(memory);
+    if (!memory_return_hot(memory))
+        return fail(failure, CLEAVE_IO_ERROR, "guest memory is gone");
+    choose_drops(&r, memory->pages.drop);
+    memory_leave_out_hot(memory); /* what the guest writes from now on is logged, but for these */
+    return drop_runs(&r, memory->pages.drop) < 0 || copy_back(&r) < 0 ? -1 : 0;
 }

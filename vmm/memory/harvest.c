@@ -10,14 +10,17 @@ int memory_harvest(struct memory *memory, struct cleave_failure *failure)
         return 0; /* nothing is frozen, so nothing is in an overlay */
     uint64_t pages = memory->bytes / PAGE_BYTES;
     /* The kernel has forgotten them by now: remember them first, whatever fails next. */
-    for (size_t i = 0; i < bitmap_words(pages); i++)
+    uint64_t found = 0;
+    for (size_t i = 0; i < bitmap_words(pages); i++) {
+        found += (unsigned)__builtin_popcountll(memory->pages.log[i] & ~memory->pages.written[i]);
         memory->pages.written[i] |= memory->pages.log[i];
+    }
+    memory->harvested_pages += found;
     uint64_t first, end = 0;
     while ((end = bitmap_next_run(memory->pages.written, pages, end, &first)), first < pages) {
         if (view_set_dirty(&memory->view, first * PAGE_BYTES, (end - first) * PAGE_BYTES, failure) < 0)
             return -1;
     }
-    memory->harvested_pages += bitmap_count(memory->pages.log, pages);
     return 0;
 }
 

@@ -35,6 +35,7 @@ void memory_set_instant(struct memory *memory)
 
 void memory_advance_instant(struct memory *memory)
 {
+    memory_forget_hot(memory);
     struct pages *pages = &memory->pages;
     for (size_t i = 0; i < bitmap_words(memory->bytes / PAGE_BYTES); i++) {
         pages->outdated[i] |= pages->published[i];

@@ -36,6 +36,7 @@ int memory_make_own(struct memory *memory, struct cleave_failure *failure)
 
 void memory_end(struct memory *memory)
 {
+    memory_forget_hot(memory);
     memory_drop_instant(memory);
     if (memory->has_view)
         view_free(&memory->view);

@@ -33,6 +33,7 @@ struct pages {
     uint64_t *outdated;  /* published before it, after the window was mapped: the window must not be uncovered here */
     uint64_t *kept;      /* returned by a reset before, so likely to be written again: not worth dropping */
     uint64_t kept_count; /* pages */
+    uint64_t *drop;      /* room for what a reset drops */
     uint64_t *unsaved;   /* published since the last snapshot or restore; NULL where there was none */
 };
 
@@ -59,6 +60,8 @@ struct memory {
     struct pages pages;
     struct retained retained;
     struct instant_view instant;
+    struct hot *hot;     /* hot.c; NULL: no page is hot */
+    bool log_is_cleared; /* reading the dirty log clears it: whoever runs the guest cannot do so page by page */
     uint64_t harvested_pages, published_pages; /* ever */
 };
 
@@ -97,7 +100,7 @@ int memory_track_unsaved(struct memory *memory, struct cleave_failure *failure);
 /* ---- harvest.c, publish.c, coalesce.c, project.c: how it moves between overlay, layers and window ---- */
 
 /* Takes the dirty log, which pages.log holds, into the view as D bits and into `written`. Nothing is lost on failure.
- */
+ * Where the log has been cleared, memory_forget_hot() belongs to it. */
 int memory_harvest(struct memory *memory, struct cleave_failure *failure);
 
 /* Takes the D bits that harvesting has set from the view again. */
@@ -145,10 +148,30 @@ void memory_drop_instant(struct memory *memory);
 bool memory_return_view(struct memory *memory);
 
 /* Makes memory and view those of the instant again. The dirty log is in pages.log; the guest is stopped. *returned says
- * how many pages that took. The instant stays. -1 with *failure: the memory is neither what it was nor what it should
- * be.
+ * how many pages that took. pages.log is then what is to be cleared in the dirty log: all but the hot pages. The
+ * instant stays. -1 with *failure: the memory is neither what it was nor what it should be.
  */
 int memory_return(struct memory *memory, uint64_t *returned, struct cleave_failure *failure);
+
+/* ---- hot.c: parts of memory_return() ---- */
+
+/* Every page of the dirty log is logged again, or all is thrown away. */
+void memory_forget_hot(struct memory *memory);
+
+/* Takes hot pages out of pages.log. */
+void memory_leave_out_hot(struct memory *memory);
+
+/* Bytes of their copies. */
+uint64_t memory_hot_bytes(const struct memory *memory);
+
+/* Takes hot pages that are as at the instant out of pages.log: the guest has not written them since. */
+void memory_leave_out_unchanged(struct memory *memory);
+
+/* Copies hot pages back that are in `written`, and takes them out of `written`. False: the window's memory is gone. */
+bool memory_return_hot(struct memory *memory);
+
+/* What is written and has been returned before becomes hot. */
+void memory_add_hot(struct memory *memory);
 
 /* ---- loss.c ---- */
 

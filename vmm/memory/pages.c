@@ -23,8 +23,8 @@ int memory_make_pages(struct memory *memory, struct cleave_failure *failure)
 void memory_free_pages(struct memory *memory)
 {
     struct pages *pages = &memory->pages;
-    uint64_t *const all[] = {pages->written,  pages->log,  pages->published,
-                             pages->outdated, pages->kept, pages->unsaved};
+    uint64_t *const all[] = {pages->written, pages->log,     pages->published, pages->outdated,
+                             pages->kept,    pages->unsaved, pages->drop};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
     *pages = (struct pages){0};
@@ -33,7 +33,7 @@ void memory_free_pages(struct memory *memory)
 int memory_track(struct memory *memory, struct cleave_failure *failure)
 {
     struct pages *pages = &memory->pages;
-    uint64_t **const wanted[] = {&pages->published, &pages->outdated, &pages->kept};
+    uint64_t **const wanted[] = {&pages->published, &pages->outdated, &pages->kept, &pages->drop};
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
         if (!*wanted[i])
             *wanted[i] = new_bitmap(memory);
