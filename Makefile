@@ -146,13 +146,18 @@ $(SNAPSHOT_LIB): $(call objects,$(SNAPSHOT_SRC))
 	$(call show,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-# The same for others to link: its own names are in nobody's way there.
-SNAPSHOT_LIB_ALONE := $(BUILD)/install/libsnapshot.a
-$(SNAPSHOT_LIB_ALONE): $(call objects,$(SNAPSHOT_SRC))
-	@mkdir -p $(@D)
-	$(call show,AR,$@)
-	$(Q)$(LD) -r -o $(@D)/snapshot.o $^ && objcopy --wildcard --keep-global-symbol='snapshot_*' $(@D)/snapshot.o
-	$(Q)rm -f $@ && $(AR) rcs $@ $(@D)/snapshot.o
+# $(1): a library for others to link; $(2): its objects. Its own names are in nobody's way there: only those that begin with
+# the library's name can be seen.
+define library_alone
+$(BUILD)/install/lib$(1).a: $(2)
+	@mkdir -p $$(@D)
+	$$(call show,AR,$$@)
+	$$(Q)$$(LD) -r -o $$(@D)/$(1).o $$^ && objcopy --wildcard --keep-global-symbol='$(1)_*' $$(@D)/$(1).o
+	$$(Q)rm -f $$@ && $$(AR) rcs $$@ $$(@D)/$(1).o
+endef
+LIBS_ALONE := $(BUILD)/install/libcleave.a $(BUILD)/install/libsnapshot.a
+$(eval $(call library_alone,snapshot,$(call objects,$(SNAPSHOT_SRC))))
+$(eval $(call library_alone,cleave,$(call objects,$(CLEAVE_SRC))))
 
 # Guests as a library: the rooms from the family down. What uses it links the two below it, too.
 CLEAVE_LIBS = $(CLEAVE_LIB) $(SNAPSHOT_LIB) $(EPT_LIB)
@@ -167,17 +172,18 @@ $(VMM): $(call objects,$(VMM_SRC)) $(CLEAVE_LIBS)
 
 # A tool is the files of its folder plus the shared control-protocol client, and what it uses of the libraries.
 define tool
-$(BUILD)/tools/$(1): $(call objects,$(wildcard tools/$(1)/*.c tools/$(1)/*.S) $(CLIENT_SRC)) $(SNAPSHOT_LIB) $(EPT_LIB)
+$(BUILD)/tools/$(1): $(call objects,$(wildcard tools/$(1)/*.c tools/$(1)/*.S) $(CLIENT_SRC)) $(CLEAVE_LIBS)
 	@mkdir -p $$(@D)
 	$$(call show,LD,$$@)
 	$$(Q)$(CC) $(LDFLAGS) -o $$@ $$^ -Wl,--as-needed $$(call pkg,--libs,jansson) $$(SNAPSHOT_LIBS) -lm
 endef
 $(foreach t,$(TOOLS),$(eval $(call tool,$(t))))
 
-# ptstat carries its workload guest inside.
-WORKLOAD_IMAGE := $(OBJ)/tools/ptstat/workload_image.o
-$(WORKLOAD_IMAGE): $(BUILD)/guest/workload.bin
-$(WORKLOAD_IMAGE): CPPFLAGS += -DWORKLOAD_BIN='"$(BUILD)/guest/workload.bin"'
+# ptstat carries its guests inside.
+GUEST_IMAGES := $(OBJ)/tools/ptstat/guest_images.o
+$(GUEST_IMAGES): $(addprefix $(BUILD)/guest/,workload.bin target.bin hello.bin)
+$(GUEST_IMAGES): CPPFLAGS += -DWORKLOAD_BIN='$(BUILD)/guest/workload.bin' -DTARGET_BIN='$(BUILD)/guest/target.bin' \
+    -DHELLO_BIN='$(BUILD)/guest/hello.bin'
 
 # Guests are freestanding and never sanitized.
 GUEST_OBJ := $(OBJ)
@@ -227,6 +233,12 @@ $(KVM_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJ) $(CLEAVE_LIBS) $(c
 	@mkdir -p $(@D)
 	$(call show,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
+# What is installed, for a test where it cannot be installed: on emulated machines.
+$(BUILD)/tests/install/cleave_loop: $(OBJ)/tests/install/cleave_loop.o $(LIBS_ALONE) $(EPT_LIB)
+	@mkdir -p $(@D)
+	$(call show,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(SNAPSHOT_LIBS)
+$(BUILD)/tests/kvm/cleave_installed: | $(BUILD)/tests/install/cleave_loop
 $(BENCH_BIN): $(BUILD)/tests/%: $(OBJ)/tests/%.o $(EPT_LIB)
 	@mkdir -p $(@D)
 	$(call show,LD,$@)
@@ -396,16 +408,17 @@ $(call $(1)_link,libept.3,$(mandir)/man3,$(PAGE_LINKS))
 $(call $(1)_filled,ept/libept.pc.in,$(libdir)/pkgconfig)
 endef
 
-# install: that, and the programs, the library of snapshot files and what guests are made with. (libcleave belongs here too:
-# its archive, its header is with the others, cleave.3 and cleave.pc.in.)
+# install: that, and the programs, the libraries of guests and of snapshot files, and what guests are made with.
 define program_parts
 $(call $(1),755,$(VMM) $(TOOL_BIN),$(bindir))
 $(call $(1),644,$(PROGRAM_PAGES),$(mandir)/man1)
 $(call $(1),644,$(addprefix tools/completion/,vmm $(TOOLS)),$(completionsdir))
+$(call $(1),644,$(wildcard include/cleave/*.3),$(mandir)/man3)
 $(call $(1),644,$(wildcard include/cleave/*.5),$(mandir)/man5)
 $(call $(1),644,$(wildcard include/cleave/*.7),$(mandir)/man7)
 $(call $(1),644,$(wildcard include/cleave/*.h),$(includedir)/cleave)
-$(call $(1),644,$(SNAPSHOT_LIB_ALONE),$(libdir))
+$(call $(1),644,$(LIBS_ALONE),$(libdir))
+$(call $(1)_filled,include/cleave/cleave.pc.in,$(libdir)/pkgconfig)
 $(call $(1)_filled,include/cleave/libsnapshot.pc.in,$(libdir)/pkgconfig)
 $(call $(1),644,$(wildcard guest/lib/*),$(kitdir)/lib)
 $(call $(1),644,$(wildcard guest/example/*.c),$(kitdir)/example)
@@ -413,7 +426,7 @@ $(call $(1)_filled,guest/example/Makefile.in,$(kitdir)/example)
 $(call $(1),644,$(TOUR_GUESTS:%=$(BUILD)/guest/%.bin),$(kitdir))
 endef
 
-install: all install-lib $(SNAPSHOT_LIB_ALONE)
+install: all install-lib $(LIBS_ALONE)
 	$(call program_parts,put)
 
 # A page under each function's name; those of both formats are the same.

@@ -10,10 +10,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum cleave_state {
     CLEAVE_RUNNING,
     CLEAVE_PAUSED,
-    CLEAVE_EXITED,
+    CLEAVE_EXITED, /* or killed; end says which */
     CLEAVE_CRASHED,
 };
 
@@ -33,13 +37,14 @@ enum cleave_reset_target {
     CLEAVE_RESET_TO_RESTORE, /* the snapshot it was restored from */
 };
 
+/* One guest. */
 struct cleave_guest_info {
     uint64_t id;
     uint64_t parent; /* valid where has_parent */
-    bool has_parent; /* false for the root */
+    bool has_parent; /* false for one that was launched or restored */
     enum cleave_state state;
     enum cleave_end end;
-    uint64_t generation;
+    uint64_t generation; /* 0 for one that was launched; one more than what it was forked or restored from */
     unsigned vcpus;
     uint64_t memory;    /* bytes of RAM */
     size_t children;    /* made so far, ended ones included */
@@ -73,6 +78,7 @@ struct cleave_mark {
     uint64_t timestamp_ns;
 };
 
+/* A segment register. */
 struct cleave_segment {
     uint64_t base;
     uint32_t limit;
@@ -121,6 +127,7 @@ enum cleave_stop_reason {
 #define CLEAVE_UNTIL_MARK  (1u << CLEAVE_STOP_MARK)
 #define CLEAVE_UNTIL_READY (1u << CLEAVE_STOP_READY)
 
+/* How a run has ended. Fields that the reason does not name are zero. */
 struct cleave_stop {
     enum cleave_stop_reason reason;
     unsigned vcpu;             /* that stopped it; 0 for TIME, INTERRUPT, KILLED */
@@ -128,13 +135,13 @@ struct cleave_stop {
     struct cleave_crash crash; /* CRASH */
 };
 
-/* What became of a run. Called once for each that was begun. */
+/* What became of a run; *stop is valid during the call. Called once for each that was begun. */
 typedef void cleave_stop_fn(void *context, const struct cleave_stop *stop);
 
 /* One level of a walk, from the top. */
 struct cleave_translation_step {
-    unsigned level;
-    uint64_t entry; /* raw */
+    unsigned level; /* 4 or 5 at the top, 1 for 4 KiB pages */
+    uint64_t entry; /* raw, in the format of Intel's EPT */
 };
 
 /* Where the guest's page table leads. */
@@ -146,8 +153,8 @@ struct cleave_translation {
     uint64_t page_start; /* the GPA range of the leaf that holds it */
     uint64_t page_size;
     bool read, write, execute, accessed, dirty;
-    const char *memory_type;
-    const char *backing; /* where the page's bytes are: "overlay" or "layer" */
+    const char *memory_type; /* "WB" and so on; lives as long as the program, as does the following */
+    const char *backing;     /* where the page's bytes are: "overlay" or "layer" */
 };
 
 /* A run of a guest's pages that are adjacent in GPA and HPA, of one size, and alike. */
@@ -156,7 +163,11 @@ struct cleave_mapping {
     uint64_t hpa;       /* of its first byte */
     uint64_t page_size; /* bytes */
     bool read, write, execute, accessed, dirty;
-    const char *memory_type;
+    const char *memory_type; /* as in a translation */
 };
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -194,6 +194,54 @@ START_TEST(reset_of_a_running_vmm_leaves_it_running)
 }
 END_TEST
 
+START_TEST(run_reports_four_ways_for_each_number_of_pages)
+{
+    static const char *const figure_names[] = {"library", "socket"}, *const baseline_names[] = {"bare", "fork2_exit"};
+    static const unsigned pages[] = {1, 16, 100, 1000};
+    json_t *report = report_of(PTSTAT("run", "--json", "-n", "2"), "run");
+    const json_t *figures = json_object_get(report, "figures"), *baselines = json_object_get(report, "baselines");
+
+    check_environment(json_object_get(report, "environment"), 16 << 20, 4096000, 4096000);
+    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++)
+        for (size_t k = 0; k < 2; k++) {
+            char name[32];
+
+            snprintf(name, sizeof(name), "%s_%u", figure_names[k], pages[i]);
+            check_figure(figures, name, 2);
+            snprintf(name, sizeof(name), "%s_%u", baseline_names[k], pages[i]);
+            check_figure(baselines, name, 2);
+        }
+    ck_assert_uint_eq(json_object_size(figures), 8);
+    ck_assert_uint_eq(json_object_size(baselines), 8);
+    json_decref(report);
+}
+END_TEST
+
+START_TEST(start_reports_launches_and_restores)
+{
+    static const char *const names[] = {"first_byte", "end", "restore_first_byte", "restore_end"};
+    char place[PATH_MAX];
+    json_t *report;
+    const json_t *figures, *baselines;
+
+    make_place(place);
+    report = report_of(PTSTAT("start", "--json", "-n", "2", "--snapshot-dir", place), "start");
+    figures = json_object_get(report, "figures");
+    baselines = json_object_get(report, "baselines");
+    check_environment(json_object_get(report, "environment"), 128 << 20, 0, 0);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        check_figure(figures, names[i], 2);
+    ck_assert_uint_eq(json_object_size(figures), sizeof(names) / sizeof(names[0]));
+    check_figure(baselines, "bare_first_byte", 2);
+    check_figure(baselines, "bare_end", 2);
+    ck_assert_uint_eq(json_object_size(baselines), 2);
+    ck_assert_int_gt(integer(json_object_get(figures, "end"), "min"),
+                     integer(json_object_get(figures, "first_byte"), "min"));
+    json_decref(report);
+    ck_assert_msg(rmdir(place) == 0, "something is left in %s", place);
+}
+END_TEST
+
 /* Every row of a figure "NAME_N" is about N children, from none to as many as asked for, beside its own baseline. */
 static void check_levels(const json_t *report, const unsigned *levels, size_t count)
 {
@@ -297,6 +345,11 @@ START_TEST(usage_errors_are_one_line_and_exit_with_2)
         {{"fork", "-n", "many"}, "-n"},
         {{"fork", "--socket", "/x", "--guest", "/y"}, "--guest"},
         {{"fork", "--socket", "/x", "--memory", "1G"}, "--memory"},
+        {{"run", "--dirty", "64K"}, "--dirty"},
+        {{"start", "--guest", "/x"}, "--guest"},
+        {{"run", "--socket", "/x"}, "--socket"},
+        {{"run", "--scatter"}, "--scatter"},
+        {{"run", "--plot", "x.svg"}, "--plot"},
     };
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -324,6 +377,7 @@ START_TEST(what_cannot_be_measured_is_one_line_and_exits_with_1)
 {
     check_refusal(PTSTAT("snapshot", SMALL, "--snapshot-dir", "/nowhere"), EXIT_RUNTIME, "/nowhere");
     check_refusal(PTSTAT("restore", SMALL, "--snapshot-dir", "/proc"), EXIT_RUNTIME, "--snapshot-dir");
+    check_refusal(PTSTAT("start", "--snapshot-dir", "/nowhere"), EXIT_RUNTIME, "/nowhere");
     check_refusal(PTSTAT("fork", "--socket", "/nowhere/socket"), EXIT_RUNTIME, "/nowhere/socket");
     check_refusal(PTSTAT("fork", "--guest", "/nowhere/guest", SMALL), EXIT_RUNTIME, "/nowhere/guest");
     check_refusal(PTSTAT("fork", "--resident", "1024G"), EXIT_RUNTIME, "1024 GiB");
@@ -345,6 +399,8 @@ START_TEST(help_lists_the_modes_that_exist)
     ck_assert_ptr_nonnull(strstr(outcome.output, "\n  density "));
     ck_assert_ptr_nonnull(strstr(outcome.output, "\n  tables "));
     ck_assert_ptr_nonnull(strstr(outcome.output, "\n  restore "));
+    ck_assert_ptr_nonnull(strstr(outcome.output, "\n  run "));
+    ck_assert_ptr_nonnull(strstr(outcome.output, "\n  start "));
     outcome_free(&outcome);
 }
 END_TEST
@@ -367,6 +423,8 @@ int main(void)
     tcase_add_test(modes, restore_reports_lazy_and_eager_beside_forks);
     tcase_add_test(modes, reset_reports_both_sides);
     tcase_add_test(modes, reset_of_a_running_vmm_leaves_it_running);
+    tcase_add_test(modes, run_reports_four_ways_for_each_number_of_pages);
+    tcase_add_test(modes, start_reports_launches_and_restores);
     tcase_add_test(modes, density_reports_bytes_and_forks_at_each_number_of_children);
     tcase_add_test(modes, scattered_writes_take_as_much_memory);
     tcase_add_test(modes, tables_reports_the_library);

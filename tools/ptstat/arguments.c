@@ -95,6 +95,13 @@ static void complete(struct arguments *arguments)
         die(EXIT_USAGE, "--memory is for VMMs that ptstat starts, not for one at --socket");
     if (arguments->socket && arguments->plot)
         die(EXIT_USAGE, "--plot needs guests of several sizes, which the VMM at --socket cannot give");
+    if (arguments->mode->own_sizes && (arguments->socket || arguments->guest || arguments->memory ||
+                                       arguments->resident || arguments->dirty || arguments->scatter))
+        die(EXIT_USAGE,
+            "mode %s has guests and sizes of its own: no --socket, --guest, --memory, --resident, --dirty, --scatter",
+            arguments->mode->name);
+    if (arguments->plot && !arguments->mode->plots)
+        die(EXIT_USAGE, "--plot: mode %s has no sizes to draw", arguments->mode->name);
     if (arguments->plot && !arguments->plot[0])
         die(EXIT_USAGE, "--plot: no name of a file");
     if (!arguments->resident)

@@ -66,7 +66,7 @@ static void make_tss(uint8_t *ram)
 static void make_info(uint8_t *ram, uint64_t size, const struct workload *workload)
 {
     struct boot_info info = {.version = BOOT_INFO_VERSION, .cpus = 1, .ram_bytes = size};
-    char text[WORKLOAD_ARGUMENTS * WORKLOAD_ARGUMENT];
+    char text[WORKLOAD_ARGUMENTS * WORKLOAD_ARGUMENT] = "";
 
     memcpy(info.magic, BOOT_INFO_MAGIC, sizeof(info.magic));
     for (unsigned i = 0; i < workload->count; i++)

@@ -84,7 +84,7 @@ static bool is_out(const struct kvm_run *run, unsigned port, uint32_t *value)
     return true;
 }
 
-uint64_t bare_vm_run_to(struct bare_vm *vm, uint32_t mark)
+uint32_t bare_vm_run_to_port(struct bare_vm *vm, unsigned port, uint64_t *at)
 {
     uint32_t value;
 
@@ -95,15 +95,25 @@ uint64_t bare_vm_run_to(struct bare_vm *vm, uint32_t mark)
             exit_if_interrupted();
             continue;
         }
-        const uint64_t at = now_ns();
-        if (is_out(vm->run, PORT_MARK, &value) && value == mark)
-            return at;
+        *at = now_ns();
+        if (is_out(vm->run, port, &value))
+            return value;
         if (is_out(vm->run, PORT_EXIT, &value))
-            die(EXIT_RUNTIME, "bare KVM: the guest ended with code %u before its mark 0x%x", value, mark);
+            die(EXIT_RUNTIME, "bare KVM: the guest ended with code %u before it wrote what it should to port 0x%x",
+                value, port);
         if (vm->run->exit_reason != KVM_EXIT_IO)
-            die(EXIT_RUNTIME, "bare KVM: the guest crashed before its mark 0x%x (exit reason %u)", mark,
+            die(EXIT_RUNTIME, "bare KVM: the guest crashed before it wrote to port 0x%x (exit reason %u)", port,
                 vm->run->exit_reason);
     }
+}
+
+uint64_t bare_vm_run_to(struct bare_vm *vm, uint32_t mark)
+{
+    uint64_t at;
+
+    while (bare_vm_run_to_port(vm, PORT_MARK, &at) != mark)
+        ;
+    return at;
 }
 
 void bare_vm_complete_out(struct bare_vm *vm)

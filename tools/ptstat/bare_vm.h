@@ -52,7 +52,14 @@ void bare_vm_set(const struct bare_vm *vm, const struct bare_state *state);
 uint64_t bare_vm_tsc(const struct bare_vm *vm);
 void bare_vm_set_tsc(const struct bare_vm *vm, uint64_t tsc);
 
-/* Runs until the guest makes this mark, and returns when; other output is dropped. */
+/* KVM and guest RAM, `memory` bytes of zeroes, without a VM: bare_end() closes it. */
+struct bare *bare_open(uint64_t memory);
+
+/* Runs until the guest writes 32 bits to this port, and returns them; *at is when. Other output is dropped; its end,
+ * where the port is not that of the end, is a failure. */
+uint32_t bare_vm_run_to_port(struct bare_vm *vm, unsigned port, uint64_t *at);
+
+/* Runs until the guest makes this mark, and returns when. */
 uint64_t bare_vm_run_to(struct bare_vm *vm, uint32_t mark);
 
 /* Lets KVM finish the OUT that the vCPU stopped at, without running further: only then are its registers right. */

@@ -46,12 +46,16 @@ static void check_memory(uint64_t resident)
 
 struct baseline *baseline_start(const struct arguments *arguments)
 {
-    const struct holder_memory memory = {arguments->resident, arguments->dirty, arguments->scatter};
+    return baseline_start_with(&(struct holder_memory){arguments->resident, arguments->dirty, arguments->scatter});
+}
+
+struct baseline *baseline_start_with(const struct holder_memory *memory)
+{
     struct baseline *baseline = malloc(sizeof(*baseline));
     pid_t parent = getpid();
     int ends[2];
 
-    check_memory(arguments->resident);
+    check_memory(memory->resident);
     if (!baseline)
         die(EXIT_RUNTIME, "out of memory");
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
@@ -64,7 +68,7 @@ struct baseline *baseline_start(const struct arguments *arguments)
         if (getppid() != parent)
             _exit(0);
         close(ends[0]);
-        hold(ends[1], &memory);
+        hold(ends[1], memory);
     }
     close(ends[1]);
     baseline->socket = ends[0];
@@ -82,6 +86,11 @@ static uint64_t command(struct baseline *baseline, char letter, const char *what
 uint64_t baseline_fork(struct baseline *baseline)
 {
     return command(baseline, HOLDER_FORK, "fork(2)");
+}
+
+uint64_t baseline_run(struct baseline *baseline)
+{
+    return command(baseline, HOLDER_RUN, "run");
 }
 
 uint64_t baseline_copy(struct baseline *baseline)

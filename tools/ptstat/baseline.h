@@ -9,13 +9,22 @@
 
 struct arguments;
 struct baseline;
+struct holder_memory;
 
-/* Starts the holder: the resident set in private anonymous memory in 4 KiB pages, every page written. Exits on failure.
+/* Starts the holder: arguments' resident set in private anonymous memory in 4 KiB pages, every page written. Exits on
+ * failure.
  */
 struct baseline *baseline_start(const struct arguments *arguments);
 
+/* The same with this memory. */
+struct baseline *baseline_start_with(const struct holder_memory *memory);
+
 /* Writes the dirty set again, then forks; returns the time of the fork(2) call in ns. */
 uint64_t baseline_fork(struct baseline *baseline);
+
+/* Forks a child that sums 1 KiB of input, writes the dirty set and ends; the time until it has been waited for, in ns.
+ */
+uint64_t baseline_run(struct baseline *baseline);
 
 /* Copies all the memory into fresh pages of 4 KiB; returns the time in ns. */
 uint64_t baseline_copy(struct baseline *baseline);

@@ -15,10 +15,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define INPUT_BYTES 1024
+
 struct holder {
     const struct holder_memory *memory;
     unsigned char *bytes;
-    pid_t *children; /* those that stay, oldest first */
+    uint32_t *result; /* shared with children; what one that runs leaves */
+    pid_t *children;  /* those that stay, oldest first */
     size_t count;
 };
 
@@ -69,6 +72,42 @@ static uint64_t time_fork(const struct holder *holder)
         return HOLDER_FAILED;
     reap(child);
     return end - start;
+}
+
+static uint32_t sum_of(const volatile unsigned char *bytes, size_t length)
+{
+    uint32_t sum = 0;
+
+    for (size_t i = 0; i < length; i++)
+        sum += bytes[i];
+    return sum;
+}
+
+/* What a guest does that is run from a checkpoint (target.h), by a process: the child is where it is ready. */
+static uint64_t time_run(const struct holder *holder)
+{
+    static unsigned char input[INPUT_BYTES];
+    static unsigned char value;
+    uint64_t start, end;
+    pid_t child;
+
+    *holder->result = 0;
+    value = (unsigned char)(value % 100 + 1);
+    start = now_ns();
+    memset(input, value, sizeof(input));
+    child = fork();
+    if (child == 0) {
+        const uint32_t sum = sum_of(input, sizeof(input));
+
+        write_dirty(holder);
+        *holder->result = sum;
+        _exit(0);
+    }
+    if (child < 0)
+        return HOLDER_FAILED;
+    reap(child);
+    end = now_ns();
+    return *(volatile uint32_t *)holder->result == (uint32_t)INPUT_BYTES * value ? end - start : HOLDER_FAILED;
 }
 
 static uint64_t time_copy(const struct holder *holder)
@@ -140,6 +179,8 @@ static uint64_t obey(struct holder *holder, char command)
         return time_fork(holder);
     case HOLDER_COPY:
         return time_copy(holder);
+    case HOLDER_RUN:
+        return time_run(holder);
     case HOLDER_ADD:
         return add_child(holder);
     case HOLDER_WEIGH:
@@ -160,13 +201,16 @@ static void end_children(const struct holder *holder)
 void hold(int socket, const struct holder_memory *memory)
 {
     struct holder holder = {.memory = memory, .bytes = small_pages(memory->resident)};
-    uint64_t answer = holder.bytes ? 0 : HOLDER_FAILED;
+    uint64_t answer = HOLDER_FAILED;
     char command;
 
-    if (holder.bytes)
+    holder.result = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (holder.bytes && holder.result != MAP_FAILED)
+        answer = 0;
+    if (answer == 0)
         write_pages(holder.bytes, memory->resident, 1);
-    while (send(socket, &answer, sizeof(answer), MSG_NOSIGNAL) == sizeof(answer) && holder.bytes &&
-           recv(socket, &command, 1, 0) == 1)
+    while (send(socket, &answer, sizeof(answer), MSG_NOSIGNAL) == sizeof(answer) && holder.result != MAP_FAILED &&
+           holder.bytes && recv(socket, &command, 1, 0) == 1)
         answer = obey(&holder, command);
     end_children(&holder);
     _exit(0);

@@ -9,9 +9,11 @@
 #include <stdint.h>
 
 /* Commands, and their answers. */
-#define HOLDER_FORK  'f' /* writes the dirty set, then forks a child that ends at once: the time of the call in ns */
-#define HOLDER_COPY  'c' /* copies all the memory into fresh pages of 4 KiB: the time in ns */
-#define HOLDER_ADD   'a' /* forks a child that writes the dirty set and stays: 0 */
+#define HOLDER_FORK 'f' /* writes the dirty set, then forks a child that ends at once: the time of the call in ns */
+#define HOLDER_COPY 'c' /* copies all the memory into fresh pages of 4 KiB: the time in ns */
+#define HOLDER_ADD  'a' /* forks a child that writes the dirty set and stays: 0 */
+#define HOLDER_RUN                                                                                                     \
+    'r' /* forks a child that sums an input, writes the dirty set and ends, and waits for it: the time in ns */
 #define HOLDER_WEIGH 'w' /* the memory that the newest of those has alone, its page tables included: bytes */
 
 #define HOLDER_FAILED UINT64_MAX /* the answer where a command did not work, or the memory could not be had */

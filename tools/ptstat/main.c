@@ -14,19 +14,21 @@
 #define BY_SIZES (PLOT_DIRTY | PLOT_RESIDENT)
 
 const struct mode modes[] = {
-    {"fork", "the parent's pause, and the time to a child's first results", MIB, mode_fork,
+    {"fork", "the parent's pause, and the time to a child's first results", MIB, false, mode_fork,
      "live forks of a running guest", BY_SIZES, 64 * MIB, 4},
-    {"snapshot", "a guest's pause at a checkpoint and a snapshot, and writing it to a file", MIB, mode_snapshot,
+    {"snapshot", "a guest's pause at a checkpoint and a snapshot, and writing it to a file", MIB, false, mode_snapshot,
      "snapshots of a running guest, in memory and to a file", BY_SIZES, 64 * MIB, 4},
-    {"restore", "the time to a restored guest's first results, beside a fork's", MIB, mode_restore,
+    {"restore", "the time to a restored guest's first results, beside a fork's", MIB, false, mode_restore,
      "guests restored from a file, beside forks", BY_SIZES, 64 * MIB, 16},
-    {"reset", "a guest's way back to a checkpoint, and what the kernel alone needs for it", 64 * KIB, mode_reset,
+    {"reset", "a guest's way back to a checkpoint, and what the kernel alone needs for it", 64 * KIB, false, mode_reset,
      "a guest's way back to its checkpoint", BY_SIZES, 16 * MIB, 4},
-    {"fault", "a child's copy-on-write fault, and the same under bare KVM", 16 * MIB, mode_fault,
+    {"run", "a run from a checkpoint to its end, through libcleave and the socket", MIB, true, mode_run, NULL, 0, 0, 0},
+    {"start", "from a vmm's start to its guest's first byte, and to its own end", MIB, true, mode_start, NULL, 0, 0, 0},
+    {"fault", "a child's copy-on-write fault, and the same under bare KVM", 16 * MIB, false, mode_fault,
      "a copy-on-write fault", BY_SIZES, 64 * MIB, 4},
-    {"density", "what each further child takes, and forks beside so many (-n: how many)", MIB, mode_density,
+    {"density", "what each further child takes, and forks beside so many (-n: how many)", MIB, false, mode_density,
      "many children of one guest", PLOT_CHILDREN | PLOT_MEMORY, 16 * MIB, 0},
-    {"tables", "the page-table library's operations on that much memory, without a guest", MIB, mode_tables,
+    {"tables", "the page-table library's operations on that much memory, without a guest", MIB, false, mode_tables,
      "the page-table library on all of a guest's memory", PLOT_RESIDENT, 0, 16},
     {0},
 };

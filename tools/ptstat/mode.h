@@ -2,6 +2,7 @@
 #ifndef PTSTAT_MODE_H
 #define PTSTAT_MODE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct arguments;
@@ -18,9 +19,10 @@ struct mode {
     const char *name;
     const char *summary;    /* one line for --help */
     uint64_t default_dirty; /* bytes */
+    bool own_sizes;         /* the options about the guest and its sizes do not apply */
     void (*run)(const struct arguments *arguments, struct report *report);
     const char *plot_title;
-    unsigned plots;         /* what --plot draws: up to PLOT_PANELS of enum plots */
+    unsigned plots;         /* what --plot draws: up to PLOT_PANELS of enum plots; 0: it has no plot */
     uint64_t plot_dirty;    /* the largest dirty size of the series, in bytes */
     uint64_t plot_resident; /* the largest resident size, as a multiple of that on the command line */
 };
@@ -35,6 +37,8 @@ void mode_restore(const struct arguments *arguments, struct report *report);
 void mode_reset(const struct arguments *arguments, struct report *report);
 void mode_fault(const struct arguments *arguments, struct report *report);
 void mode_density(const struct arguments *arguments, struct report *report);
+void mode_run(const struct arguments *arguments, struct report *report);
+void mode_start(const struct arguments *arguments, struct report *report);
 void mode_tables(const struct arguments *arguments, struct report *report);
 
 #endif

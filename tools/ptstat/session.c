@@ -5,6 +5,7 @@
 #include "tools/ptstat/arguments.h"
 #include "tools/ptstat/bytes.h"
 #include "tools/ptstat/find_program.h"
+#include "tools/ptstat/guest_image.h"
 #include "tools/ptstat/session_call.h"
 #include "tools/ptstat/terminal.h"
 #include "tools/ptstat/workload.h"
@@ -17,8 +18,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define GUEST_WORD    3 /* of the command line */
-#define COMMAND_WORDS (GUEST_WORD + 1 + WORKLOAD_ARGUMENTS + 1)
+#define GUEST_WORD    2 /* of the command line, after vmm */
+#define COMMAND_WORDS (1 + GUEST_WORD + 1 + WORKLOAD_ARGUMENTS + 1)
 
 #define READY_MS        120000 /* for the resident set, at 5 to 7 us a page several GiB */
 #define POOL_MS         5000
@@ -99,19 +100,34 @@ uint64_t session_number(const json_t *object, const char *key)
     return (uint64_t)json_integer_value(value);
 }
 
-static void start_vmm(struct session *session, const struct arguments *arguments)
+/* The words after "vmm", NULL-ended. */
+static void start_vmm(struct session *session, const char *const words[])
 {
-    char vmm[PATH_MAX], guest[PATH_MAX], memory[BYTES_TEXT];
-    const char *command[COMMAND_WORDS] = {vmm, "--memory", bytes_option(memory, arguments->memory), guest};
-    struct workload workload;
+    char vmm[PATH_MAX];
+    const char *command[COMMAND_WORDS] = {vmm};
     struct client_error error;
-    int image = -1;
 
     find_vmm(vmm, sizeof(vmm));
+    for (size_t i = 0; words[i]; i++)
+        command[1 + i] = words[i];
+    session->process = vmm_process_start(command, 0, &error);
+    if (session->process)
+        session->client = vmm_process_connect(session->process, &error);
+    if (!session->client)
+        session_failed(session, error.text);
+}
+
+static void start_workload(struct session *session, const struct arguments *arguments)
+{
+    char guest[IMAGE_PATH], memory[BYTES_TEXT];
+    const char *words[COMMAND_WORDS - 1] = {"--memory", bytes_option(memory, arguments->memory), guest};
+    struct workload workload;
+    int image = -1;
+
     if (arguments->guest)
-        command[GUEST_WORD] = arguments->guest;
+        words[GUEST_WORD] = arguments->guest;
     else
-        image = workload_file(guest, sizeof(guest));
+        image = guest_image_file(IMAGE_WORKLOAD, guest, sizeof(guest));
     workload_arguments(&workload, &(struct workload_rounds){.resident = arguments->resident,
                                                             .dirty = arguments->dirty,
                                                             .period_us = session->needs.period_us,
@@ -119,12 +135,8 @@ static void start_vmm(struct session *session, const struct arguments *arguments
                                                             .marks = session->needs.marks,
                                                             .stay = session->needs.stay});
     for (unsigned i = 0; i < workload.count; i++)
-        command[GUEST_WORD + 1 + i] = workload.text[i];
-    session->process = vmm_process_start(command, 0, &error);
-    if (session->process)
-        session->client = vmm_process_connect(session->process, &error);
-    if (!session->client)
-        session_failed(session, error.text);
+        words[GUEST_WORD + 1 + i] = workload.text[i];
+    start_vmm(session, words);
     if (image >= 0)
         close(image); /* the VMM has read it: its socket is there */
 }
@@ -182,23 +194,39 @@ uint64_t session_period(uint64_t dirty)
     return needed > PERIOD_MIN_US ? needed : PERIOD_MIN_US;
 }
 
-struct session *session_open(const struct arguments *arguments, const struct session_needs *needs)
+/* One without a VMM yet, which goes with ptstat. */
+static struct session *make_session(void)
 {
     struct session *session = calloc(1, sizeof(*session));
-    struct client_error error;
     static bool is_registered;
 
     if (!session || (!is_registered && atexit(end_current)))
         die(EXIT_RUNTIME, "out of memory");
     is_registered = true;
     current = session;
+    return session;
+}
+
+struct session *session_start(const char *const words[])
+{
+    struct session *session = make_session();
+
+    start_vmm(session, words);
+    return session;
+}
+
+struct session *session_open(const struct arguments *arguments, const struct session_needs *needs)
+{
+    struct session *session = make_session();
+    struct client_error error;
+
     session->needs = *needs;
     if (arguments->socket) {
         session->client = client_open(arguments->socket, 0, &error);
         if (!session->client)
             die(EXIT_RUNTIME, "%s", error.text);
     } else {
-        start_vmm(session, arguments);
+        start_workload(session, arguments);
     }
     wait_ready(session);
     return session;

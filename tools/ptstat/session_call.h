@@ -16,6 +16,10 @@ struct session {
     bool is_paused;     /* guest 0, by session_pause */
 };
 
+/* A VMM that is started with these words, at most SESSION_WORDS of them and NULL-ended. */
+#define SESSION_WORDS 9
+struct session *session_start(const char *const words[]);
+
 /* The caller frees the reply. `arguments` as for client_call. */
 json_t *session_call(struct session *session, const char *command, json_t *arguments);
 

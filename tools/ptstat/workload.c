@@ -1,14 +1,9 @@
 /* See workload.h. */
 #include "tools/ptstat/workload.h"
-#include "tools/ptstat/terminal.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 __attribute__((format(printf, 2, 3))) static void add(struct workload *workload, const char *format, ...)
 {
@@ -30,15 +25,4 @@ void workload_arguments(struct workload *workload, const struct workload_rounds 
         add(workload, "scatter=1");
     if (rounds->stay)
         add(workload, "stay=1");
-}
-
-int workload_file(char *path, size_t size)
-{
-    const size_t length = (size_t)(workload_end - workload_start);
-    int fd = memfd_create("ptstat-workload", MFD_CLOEXEC);
-
-    if (fd < 0 || write(fd, workload_start, length) != (ssize_t)length)
-        die(EXIT_RUNTIME, "cannot write the workload guest to a memory file: %s", strerror(errno));
-    snprintf(path, size, "/proc/%d/fd/%d", (int)getpid(), fd);
-    return fd;
 }

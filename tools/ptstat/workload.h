@@ -16,8 +16,6 @@
 #define WORKLOAD_OUTPUT 0x100
 #define WORKLOAD_PAID   0x101
 
-extern const unsigned char workload_start[], workload_end[];
-
 #define WORKLOAD_ARGUMENTS 6
 #define WORKLOAD_ARGUMENT  40
 
@@ -39,8 +37,5 @@ struct workload {
 };
 
 void workload_arguments(struct workload *workload, const struct workload_rounds *rounds);
-
-/* Writes the guest to a memfd whose path other programs can open while this one runs. Returns the descriptor. */
-int workload_file(char *path, size_t size);
 
 #endif

@@ -8,7 +8,7 @@ lay_out() {
     mkdir -p "$root"/{bin,usr/bin,proc,sys,dev,tmp,modules,root/build/tests}
     cp build/vmm build/guest.bin "$root/root/build"
     cp -r build/guest build/tools "$root/root/build"
-    cp -r build/tests/kvm "$root/root/build/tests"
+    cp -r build/tests/kvm build/tests/install "$root/root/build/tests"
     cp -r --parents tools/demo tests/demo tests/install/checks.sh "$root/root"
     cp -L "$(command -v bash)" "$(command -v busybox)" "$root/bin"
     for program in build/vmm build/tools/* build/tests/kvm/* "$root/bin/bash"; do
