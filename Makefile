@@ -9,7 +9,7 @@
 #   make coverage       which lines of the page-table library its tests reach
 #   make bench          the library's and the VMM's figures, as ratios to a baseline of the same run
 #   make install        DESTDIR=, prefix=, libdir= and so on as usual
-#   make install-lib    the page-table library alone; needs nothing but a C compiler
+#   make install-lib    the page-table library alone; needs nothing but a C compiler. With KERNEL=1, libept.a is one for kernels
 #   make uninstall      takes away what both install; the same variables
 #   make packages       only installs the Debian packages that building needs
 #   make clean
@@ -110,6 +110,35 @@ $(EPT_LIB): $(call objects,$(EPT_SRC))
 	$(call show,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
+# As a shared library; its name changes when programs built for it must be built again.
+EPT_SONAME := libept.so.0
+EPT_SHARED := $(BUILD)/libept.so.$(VERSION)
+PIC_OBJ    := $(OBJ)/pic
+$(PIC_OBJ)/ept/%.o: CFLAGS += -fPIC
+$(PIC_OBJ)/ept/%.o: ept/%.c
+	$(compile)
+$(EPT_SHARED): $(EPT_SRC:%.c=$(PIC_OBJ)/%.o)
+	@mkdir -p $(@D)
+	$(call show,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -shared -Wl,-soname,$(EPT_SONAME) -Wl,-z,defs -o $@ $^
+
+# For kernels: no SSE, no red zone, the kernel's code model, and nothing undefined, as what compilers call by themselves is
+# inside, under local names. KERNEL_CFLAGS may say otherwise.
+KERNEL        ?=
+KERNEL_CFLAGS ?= -mcmodel=kernel -mno-red-zone -mgeneral-regs-only -fno-pic
+KERNEL_OBJ    := $(OBJ)/kernel
+EPT_KERNEL    := $(BUILD)/kernel/libept.a
+$(KERNEL_OBJ)/ept/%.o: ept/%.c
+	@mkdir -p $(@D)
+	$(call show,CC,$@)
+	$(Q)$(CC) -std=c11 -O2 -g0 $(WARNINGS) -Iinclude -I. -ffreestanding -fno-strict-aliasing -fno-stack-protector \
+	    -fcf-protection=none -fno-asynchronous-unwind-tables $(KERNEL_CFLAGS) -MMD -MP -c -o $@ $<
+$(EPT_KERNEL): $(patsubst %.c,$(KERNEL_OBJ)/%.o,$(EPT_SRC) $(wildcard ept/kernel/*.c))
+	@mkdir -p $(@D)
+	$(call show,AR,$@)
+	$(Q)ld -r -o $(KERNEL_OBJ)/libept.o $^ && objcopy -L memcpy -L memset $(KERNEL_OBJ)/libept.o
+	$(Q)rm -f $@ && $(AR) rcs $@ $(KERNEL_OBJ)/libept.o
+
 # Snapshot files: shared by the VMM, the tools and the tests, and built of nothing else of the VMM.
 SNAPSHOT_LIBS = $(call pkg,--libs,libxxhash libzstd)
 $(SNAPSHOT_LIB): $(call objects,$(SNAPSHOT_SRC))
@@ -179,7 +208,7 @@ $(BUILD)/guest.bin: $(BUILD)/guest/hello.bin
 	$(Q)cp $< $@
 
 # Tests: each file under unit/, model/ and kvm/ is one Check program. Unit and model tests see the parts' own
-# functions; kvm tests see the built programs through the control protocol only.
+# functions; kvm tests see the built programs through the control protocol, or libcleave through its header.
 SUPPORT_OBJ  := $(call objects,$(wildcard tests/support/*.c))
 VMM_PARTS    := $(filter-out $(OBJ)/vmm/main.o,$(call objects,$(VMM_SRC) $(CLEAVE_SRC)))
 PTSTAT_PURE  := $(call objects,$(addprefix tools/ptstat/,samples.c bytes.c plot_script.c plot_legend.c meanings.c))
@@ -363,11 +392,19 @@ put_filled  = install -d '$(DESTDIR)$(2)' && $(call fill,$(1)) >'$(DESTDIR)$(2)/
     chmod 644 '$(DESTDIR)$(2)/$(basename $(notdir $(1)))'
 drop_filled = rm -f '$(DESTDIR)$(2)/$(basename $(notdir $(1)))'
 
+# Links to what is installed in the same folder.
+put_link  = @for name in $(3); do ln -sf $(1) '$(DESTDIR)$(2)/'$$name; done
+drop_link = @for name in $(3); do rm -f '$(DESTDIR)$(2)/'$$name; done
+
 # What is installed where; $(1): put or drop. install-lib: the page-table library.
 define library_parts
-$(call $(1),644,$(EPT_LIB),$(libdir))
+$(call $(1),644,$(if $(KERNEL),$(EPT_KERNEL),$(EPT_LIB)),$(libdir))
+$(if $(KERNEL),,$(call $(1),755,$(EPT_SHARED),$(libdir)))
+$(if $(KERNEL),,$(call $(1)_link,$(notdir $(EPT_SHARED)),$(libdir),$(EPT_SONAME)))
+$(if $(KERNEL),,$(call $(1)_link,$(EPT_SONAME),$(libdir),libept.so))
 $(call $(1),644,$(wildcard include/ept/*.h),$(includedir)/ept)
 $(call $(1),644,$(wildcard ept/*.3),$(mandir)/man3)
+$(call $(1)_link,libept.3,$(mandir)/man3,$(PAGE_LINKS))
 $(call $(1)_filled,ept/libept.pc.in,$(libdir)/pkgconfig)
 endef
 
@@ -392,7 +429,11 @@ endef
 install: all install-lib $(LIBS_ALONE)
 	$(call program_parts,put)
 
-install-lib: $(EPT_LIB)
+# A page under each function's name; those of both formats are the same.
+PAGE_FUNCTIONS = $(shell sed -n '/^\.It .*Fn /p' ept/libept.3 | grep -oE 'Fn [a-z0-9_]+' | cut -d' ' -f2 | sort -u)
+PAGE_LINKS     = $(addsuffix .3,$(PAGE_FUNCTIONS) $(patsubst ept_%,x86_%,$(filter ept_%,$(PAGE_FUNCTIONS))))
+
+install-lib: $(if $(KERNEL),$(EPT_KERNEL),$(EPT_LIB) $(EPT_SHARED))
 	$(call library_parts,put)
 
 # The folders that only we put anything in go with the last file.

@@ -7,15 +7,22 @@ void pt_arena_init(struct pt_arena *arena, void *base, uint64_t pa, uint64_t pag
     *arena = (struct pt_arena){.base = base, .pa = pa, .pages = pages, .limit = pages};
 }
 
-void pt_arena_configure(struct pt_arena *arena, struct pt_table *meta, struct pt_config *config)
+void pt_arena_supply(struct pt_arena *arena, struct pt_table *meta, struct pt_config *config)
 {
-    config->ctx = arena;
+    config->table_ctx = arena;
     config->alloc_table = pt_arena_alloc;
     config->free_table = pt_arena_free;
     config->entries_offset = (uint64_t)(uintptr_t)arena->base - arena->pa;
     config->meta_base = meta;
     config->pa_base = arena->pa;
     config->meta_stride = sizeof(*meta);
+}
+
+void pt_arena_configure(struct pt_arena *arena, struct pt_table *meta, struct pt_config *config)
+{
+    pt_arena_supply(arena, meta, config);
+    config->table_ctx = NULL;
+    config->ctx = arena;
 }
 
 static void arena_lock(struct pt_arena *arena)

@@ -2,39 +2,30 @@
  * has one lock: a run costs one lock and plain additions, not a locked instruction for each frame. */
 #include <ept/frames.h>
 
-#define UNIT_SHIFT  30u /* a unit: 1 GiB */
-#define UNIT_FRAMES ((uint64_t)1 << (UNIT_SHIFT - PT_PAGE_SHIFT))
-#define MAX_COUNT   (UINT32_MAX - 1u) /* one more than this is for put_unit alone */
-
-static uint64_t units_of(uint64_t frames)
-{
-    return (frames + UNIT_FRAMES - 1) / UNIT_FRAMES;
-}
+#define UNIT_SHIFT 30u               /* a unit: 1 GiB */
+#define MAX_COUNT  (UINT32_MAX - 1u) /* one more than this is for put_unit alone */
 
 static unsigned shift_of(unsigned level)
 {
     return pt_slot_shift(level);
 }
 
-/* Counters of this level for so many units. */
-static uint64_t counters_of(uint64_t units, unsigned level)
+/* Counters of this level for so many frames; the last one may be of a unit that is not whole, and stays 0. */
+static uint64_t counters_of(uint64_t frames, unsigned level)
 {
-    return units << (UNIT_SHIFT - shift_of(level));
+    unsigned shift = shift_of(level) - PT_PAGE_SHIFT;
+
+    return (frames + ((uint64_t)1 << shift) - 1) >> shift;
 }
 
 size_t pt_frames_bytes(uint64_t frames)
 {
-    uint64_t units = units_of(frames), words = units;
-
-    for (unsigned level = 1; level <= PT_HUGE_LEVEL; level++)
-        words += counters_of(units, level);
-    return (size_t)(words * sizeof(uint32_t));
+    return (size_t)PT_FRAMES_BYTES(frames);
 }
 
 bool pt_frames_init(struct pt_frames *frames, void *memory, uint64_t hpa, uint64_t count, pt_released_fn released,
                     void *ctx)
 {
-    uint64_t units = units_of(count);
     _Atomic uint32_t *words = memory;
 
     if (count == 0 || (hpa & (((uint64_t)1 << UNIT_SHIFT) - 1)) != 0 || count > (UINT64_MAX - hpa) >> PT_PAGE_SHIFT)
@@ -42,10 +33,18 @@ bool pt_frames_init(struct pt_frames *frames, void *memory, uint64_t hpa, uint64
     *frames = (struct pt_frames){.hpa = hpa, .frames = count, .released = released, .ctx = ctx};
     for (unsigned level = 1; level <= PT_HUGE_LEVEL; level++) {
         frames->counts[level] = words;
-        words += counters_of(units, level);
+        words += counters_of(count, level);
     }
     frames->locks = words;
     return true;
+}
+
+void pt_frames_supply(struct pt_frames *frames, struct pt_config *config)
+{
+    config->frame_ctx = frames;
+    config->frame_get = pt_frames_get;
+    config->frame_put = pt_frames_put;
+    config->frame_shared = pt_frames_shared;
 }
 
 static uint32_t count_at(const struct pt_frames *frames, unsigned level, uint64_t offset)
@@ -263,6 +262,32 @@ void pt_frames_put(void *ctx, uint64_t hpa, unsigned level, uint64_t count)
             put_unit(frames, at, &run);
     }
     report(frames, &run);
+}
+
+/* Under the unit's lock: has anybody a reference on leaves of this level in [offset, end)? */
+static bool is_held(const struct pt_frames *frames, unsigned level, uint64_t offset, uint64_t end)
+{
+    for (; offset < end; offset += (uint64_t)1 << shift_of(level))
+        if (count_at(frames, level, offset) != 0)
+            return true;
+    return false;
+}
+
+bool pt_frames_shared(void *ctx, uint64_t hpa, unsigned level)
+{
+    struct pt_frames *frames = ctx;
+    uint64_t offset = hpa - frames->hpa, end;
+    bool shared;
+
+    if (!locate_run(frames, hpa, level, 1, &end))
+        return true;
+    lock_unit(frames, offset);
+    shared = count_at(frames, level, offset) > 1;
+    for (unsigned other = 1; other <= PT_HUGE_LEVEL && !shared; other++)
+        shared =
+            other > level ? count_at(frames, other, offset) != 0 : other < level && is_held(frames, other, offset, end);
+    unlock_unit(frames, offset);
+    return shared;
 }
 
 uint64_t pt_frames_references(const struct pt_frames *frames, uint64_t hpa)

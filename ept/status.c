@@ -14,6 +14,8 @@ const char *pt_status_name(enum pt_status status)
         return "outside the range";
     case PT_ENOMEM:
         return "out of tables";
+    case PT_ETABLE:
+        return "allocated page cannot be a table";
     case PT_EOCCUPIED:
         return "already mapped";
     case PT_EFRAME:

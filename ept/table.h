@@ -81,26 +81,41 @@ static inline void pt_spares_free(const struct pt *pt, struct pt_spares *spares)
 
         spares->first = pt_meta(pt, pa)->next;
         spares->count--;
-        pt->config.free_table(pt->config.ctx, pa);
+        pt->config.free_table(pt->config.table_ctx, pa);
     }
 }
 
-/* All `count` of them, or none and false. */
-static inline bool pt_spares_fill(const struct pt *pt, struct pt_spares *spares, uint64_t count)
+/* Can an entry point at a table there, and is there metadata for it? */
+static inline bool pt_table_allowed(const struct pt_config *config, uint64_t pa)
 {
+    return pt_aligned(pa, 1) && pa <= ((uint64_t)1 << config->maxphyaddr) - PT_PAGE_SIZE && pa >= config->pa_base;
+}
+
+/* All `count` of them; or none, and PT_ENOMEM or PT_ETABLE. */
+static inline enum pt_status pt_spares_fill(const struct pt *pt, struct pt_spares *spares, uint64_t count)
+{
+    const struct pt_config *config = &pt->config;
+
     *spares = (struct pt_spares){0};
     while (spares->count < count) {
         uint64_t pa;
+        enum pt_status status = PT_OK;
 
-        if (!pt->config.alloc_table(pt->config.ctx, &pa)) {
+        if (!config->alloc_table(config->table_ctx, &pa)) {
+            status = PT_ENOMEM;
+        } else if (!pt_table_allowed(config, pa)) {
+            config->free_table(config->table_ctx, pa);
+            status = PT_ETABLE;
+        }
+        if (status != PT_OK) {
             pt_spares_free(pt, spares);
-            return false;
+            return status;
         }
         pt_meta(pt, pa)->next = spares->first;
         spares->first = pa;
         spares->count++;
     }
-    return true;
+    return PT_OK;
 }
 
 /* The next spare, as an empty unlocked table of this level. */

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,8 +35,8 @@ struct vmm {
     struct control *control; /* NULL without --control */
     int console;             /* open for --console file:PATH, else -1 */
     int status;
-    bool failed; /* the guest of the command line could not be made: failure says why */
-    bool done;   /* nothing is left to wait for but what is being saved and read */
+    bool restored, failed; /* the guest of --restore could be made, or not: failure says why */
+    bool done;             /* nothing is left to wait for but what is being saved and read */
     struct cleave_failure failure;
 };
 
@@ -212,8 +213,20 @@ static void on_restored(void *context, const struct cleave_restore_report *repor
 {
     struct vmm *vmm = context;
     vmm->failed = !report;
+    vmm->restored = report != NULL;
     if (failure)
         vmm->failure = *failure;
+}
+
+/* One whose file is read whole takes its time: clients are served when there is a guest 0. */
+static int wait_for_guest(struct vmm *vmm)
+{
+    struct pollfd work = {.fd = cleave_family_descriptor(vmm->family), .events = POLLIN};
+    while (!vmm->restored && !vmm->failed) {
+        poll(&work, 1, -1);
+        cleave_family_dispatch(vmm->family);
+    }
+    return vmm->restored ? 0 : -1;
 }
 
 /* The guest of the command line. */
@@ -223,7 +236,8 @@ static int make_guest(struct vmm *vmm)
     uint64_t guest;
     if (options->restore) {
         const struct cleave_restore_request request = {options->restore, options->paused, options->restore_eager};
-        return cleave_guest_restore(vmm->family, &request, on_restored, vmm, &vmm->failure);
+        return cleave_guest_restore(vmm->family, &request, on_restored, vmm, &vmm->failure) < 0 ? -1
+                                                                                                : wait_for_guest(vmm);
     }
     const struct cleave_launch launch = {options->guest, options->args, options->cpl, options->paused};
     return cleave_guest_launch(vmm->family, &launch, &guest, &vmm->failure);

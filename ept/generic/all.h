@@ -17,6 +17,7 @@
 #include "ept/generic/protect.h"
 #include "ept/generic/take.h"
 #include "ept/generic/copy.h"
+#include "ept/generic/resolve.h"
 #include "ept/generic/collapse.h"
 #include "ept/generic/harvest.h"
 #include "ept/generic/lookup.h"

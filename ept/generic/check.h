@@ -33,11 +33,11 @@ static enum pt_status check_report_run(struct check *check)
 /* Adds a leaf to the run, or reports the run and begins another. */
 static enum pt_status check_collect(struct check *check, uint64_t entry, uint64_t address, unsigned level)
 {
-    uint64_t size = pt_slot_size(level), next = check->entry + check->run * size;
+    uint64_t size = pt_slot_size(level), next = fmt_piece(check->entry, check->run * size, level);
     enum pt_status status = PT_OK;
 
     if (check->run > 0 && check->first.level == level && check->first.start + check->run * size == address &&
-        ((next ^ entry) & ~(FMT_A | FMT_D)) == 0) {
+        ((next ^ entry) & ~(FMT_A | FMT_DIRTY)) == 0) {
         check->run++;
         return PT_OK;
     }
@@ -73,7 +73,7 @@ static const char *leaf_defect(const struct pt *pt, uint64_t entry, unsigned lev
         return "combination of rights that hardware refuses";
     if ((prop & PT_TRACKED) && !pt->config.frame_get)
         return "tracked leaf in a tree that counts no frames";
-    if (fmt_leaf(hpa, level, prop) != entry)
+    if (!fmt_is_good_leaf(entry, level))
         return "leaf with bits that mean nothing here";
     return NULL;
 }
@@ -85,9 +85,9 @@ static const char *table_defect(const struct pt *pt, pt_entry *slot, uint64_t en
     const struct pt_table *table;
     uint32_t owners;
 
-    if (!fmt_is_good_table(entry) || !hpa_allowed(pt, fmt_address(entry), PT_PAGE_SIZE))
+    if (!fmt_is_good_table(entry) || !hpa_allowed(pt, fmt_child(entry), PT_PAGE_SIZE))
         return "malformed table entry";
-    table = pt_meta(pt, fmt_address(entry));
+    table = pt_meta(pt, fmt_child(entry));
     owners = atomic_load_explicit(&table->owners, memory_order_acquire);
     if (atomic_load_explicit(&table->holder, memory_order_acquire) != 0)
         return "table still locked";
@@ -108,7 +108,7 @@ static enum pt_status check_table(struct check *check, uint64_t table, unsigned 
     unsigned live = 0;
 
     for (unsigned i = 0; i < PT_ENTRIES; i++) {
-        uint64_t entry = pt_load(&entries[i]), address = start + i * pt_slot_size(level), child = fmt_address(entry);
+        uint64_t entry = pt_load(&entries[i]), address = start + i * pt_slot_size(level), child = fmt_child(entry);
         enum pt_status status;
         const char *defect;
 

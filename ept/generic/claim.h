@@ -44,7 +44,7 @@ static bool try_claim(struct pt_cursor *cursor, unsigned lowest)
         if (!fmt_is_own_table(entry))
             break;
         *end++ = (struct followed){.table = table, .slot = slot, .entry = entry};
-        pa = fmt_address(entry);
+        pa = fmt_child(entry);
         table = pt_meta(pt, pa);
         cursor->path[--level] = pa;
     }
@@ -74,6 +74,8 @@ enum pt_status PT_FN(cursor_init)(struct pt_cursor *cursor, struct pt *pt, uint6
     bool claimed;
 
     cursor->top = 0;
+    if (length == PT_TO_END)
+        length = start < pt->size ? pt->size - start : PT_PAGE_SIZE;
     if (!gather || gather->pt != pt || length == 0 || !pt_aligned(start | length, 1) || mode > PT_WRITE)
         return PT_EINVAL;
     if (length > pt->size || start > pt->size - length)
@@ -105,6 +107,8 @@ enum pt_status PT_FN(cursor_init_inside)(struct pt_cursor *cursor, struct pt_cur
     cursor->top = 0;
     if (outer->top == 0)
         return PT_EMODE;
+    if (length == PT_TO_END)
+        length = start < outer->end ? outer->end - start : PT_PAGE_SIZE;
     if (length == 0 || !pt_aligned(start | length, 1))
         return PT_EINVAL;
     if (start < outer->start || start > outer->end || length > outer->end - start)

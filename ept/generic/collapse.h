@@ -15,13 +15,13 @@ static bool join_below(const struct pt *pt, struct joining *joining, uint64_t ta
         uint64_t entry = effective(pt_load(&entries[i]), shared);
 
         if (is_table(entry, level)) {
-            if (!join_below(pt, joining, fmt_address(entry), level - 1, fmt_is_shared(entry)))
+            if (!join_below(pt, joining, fmt_child(entry), level - 1, fmt_is_shared(entry)))
                 return false;
             continue;
         }
-        if (((entry ^ fmt_piece(joining->leaf, joining->pieces, level)) & ~(FMT_A | FMT_D)) != 0)
+        if (((entry ^ fmt_piece(joining->leaf, joining->pieces, level)) & ~(FMT_A | FMT_DIRTY)) != 0)
             return false;
-        joining->leaf |= entry & (FMT_A | FMT_D);
+        joining->leaf |= entry & (FMT_A | FMT_DIRTY);
         joining->pieces += pt_slot_size(level);
     }
     return true;
@@ -34,10 +34,10 @@ static uint64_t first_piece(const struct pt *pt, uint64_t table, unsigned level,
     uint64_t entry = effective(pt_load(pt_entries(pt, table)), shared);
 
     for (; is_table(entry, at); at--)
-        entry = effective(pt_load(pt_entries(pt, fmt_address(entry))), fmt_is_shared(entry));
+        entry = effective(pt_load(pt_entries(pt, fmt_child(entry))), fmt_is_shared(entry));
     if (!fmt_is_live(entry) || !pt_aligned(fmt_address(entry), level))
         return 0;
-    return (entry | FMT_LARGE) & ~(FMT_A | FMT_D);
+    return (entry | FMT_LARGE) & ~(FMT_A | FMT_DIRTY);
 }
 
 /* What the slot that is the operation's range holds, seen from the operation's table; that table, when it is all of the
@@ -53,7 +53,7 @@ static uint64_t slot_entry(const struct operation *op, unsigned *level)
         *level = at;
         entry = effective(pt_load(&pt_entries(pt, table)[pt_index(op->start, at)]), shared);
         shared |= is_table(entry, at) && fmt_is_shared(entry);
-        table = fmt_address(entry);
+        table = fmt_child(entry);
         if (!is_table(entry, at--))
             break;
     }
@@ -69,7 +69,7 @@ static uint64_t marks_below(const struct pt *pt, uint64_t table, unsigned level)
     for (unsigned i = 0; i < PT_ENTRIES; i++) {
         uint64_t entry = pt_load(&entries[i]);
 
-        marks |= is_table(entry, level) ? marks_below(pt, fmt_address(entry), level - 1) : entry & (FMT_A | FMT_D);
+        marks |= is_table(entry, level) ? marks_below(pt, fmt_child(entry), level - 1) : entry & (FMT_A | FMT_DIRTY);
     }
     return marks;
 }
@@ -92,8 +92,9 @@ static void commit_collapse(struct operation *op, unsigned level, uint64_t leaf)
     struct pt_cursor *cursor = op->cursor;
     const struct pt *pt = cursor->pt;
     pt_entry *slot;
-    uint64_t entry;
+    uint64_t entry, marks;
 
+    op->why = PT_FLUSH_TABLES;
     own_tables(op);
     if (op->level < level)
         climb_from_full(cursor);
@@ -102,13 +103,14 @@ static void commit_collapse(struct operation *op, unsigned level, uint64_t leaf)
     slot = path_entry(cursor, op->start);
     entry = pt_load(slot);
     pt_store(slot, leaf);
-    gather_range(cursor->gather, op->start, op->end);
+    gather_range(cursor->gather, op->why, op->start, op->end);
     if (hardware_writes(pt)) {
         PT_FN(gather_sync)(cursor->gather);
-        atomic_fetch_or_explicit(slot, marks_below(pt, fmt_address(entry), level - 1), memory_order_acq_rel);
-        gather_range(cursor->gather, op->start, op->end);
+        marks = effective(marks_below(pt, fmt_child(entry), level - 1), (leaf & FMT_W) == 0);
+        atomic_fetch_or_explicit(slot, marks, memory_order_acq_rel);
+        gather_range(cursor->gather, op->why, op->start, op->end);
     }
-    if (!cursor->has_husk || cursor->husk != fmt_address(entry))
+    if (!cursor->has_husk || cursor->husk != fmt_child(entry))
         gather_entry(cursor->gather, entry, level, op->start, op->end);
 }
 
@@ -126,8 +128,8 @@ static enum pt_status prepare_collapse(struct operation *op, unsigned level, uin
         return PT_EUNEQUAL;
     if (fmt_is_leaf(entry, found))
         return PT_OK;
-    joining.leaf = first_piece(pt, fmt_address(entry), level, fmt_is_shared(entry));
-    if (joining.leaf == 0 || !join_below(pt, &joining, fmt_address(entry), level - 1, fmt_is_shared(entry)))
+    joining.leaf = first_piece(pt, fmt_child(entry), level, fmt_is_shared(entry));
+    if (joining.leaf == 0 || !join_below(pt, &joining, fmt_child(entry), level - 1, fmt_is_shared(entry)))
         return PT_EUNEQUAL;
     if (op->level < level && pt_meta(pt, op->root)->depth > 1)
         return PT_EINVAL;
@@ -143,28 +145,29 @@ static enum pt_status prepare_collapse(struct operation *op, unsigned level, uin
 
 enum pt_status PT_FN(cursor_collapse)(struct pt_cursor *cursor, unsigned level)
 {
-    uint64_t leaf, start;
+    uint64_t leaf, start, size;
     struct operation op;
     enum pt_status status;
 
-    if (cursor->top == 0)
+    if (cursor->top == 0 || !cursor->writes)
         return PT_EMODE;
     if (level < 2 || level > highest_leaf(cursor->pt))
         return PT_EINVAL;
-    status = begin(cursor, pt_slot_size(level), true);
+    size = pt_slot_size(level);
+    status = begin(cursor, &size, true);
     if (status != PT_OK)
         return status;
     if (!pt_aligned(cursor->at, level))
         return PT_EINVAL;
     start = cursor->at;
-    status = settle(&op, cursor, start, start + pt_slot_size(level));
+    status = settle(&op, cursor, start, start + size);
     if (status != PT_OK)
         return status;
     status = prepare_collapse(&op, level, &leaf);
     if (status == PT_OK && leaf != 0)
         commit_collapse(&op, level, leaf);
     if (status == PT_OK)
-        cursor->at = start + pt_slot_size(level);
+        cursor->at = start + size;
     finish(&op);
     return status;
 }

@@ -29,7 +29,7 @@ static bool dst_has_table(const struct operation *dst, uint64_t address, unsigne
 
         if (!fmt_is_live(entry))
             return false;
-        table = fmt_address(entry);
+        table = fmt_child(entry);
     }
     return true;
 }
@@ -72,8 +72,17 @@ static bool is_copyable(const struct copy_job *job, uint64_t entry)
 {
     const struct pt_config *dst = &job->dst.cursor->pt->config, *src = &job->src.cursor->pt->config;
 
-    return fmt_rights_allowed(changed(entry, job->to_src), src->caps) &&
-           fmt_rights_allowed(changed(entry, job->to_dst), dst->caps) && (!fmt_is_tracked(entry) || dst->frame_get);
+    return fmt_rights_allowed(fmt_changed(entry, job->to_src), src->caps) &&
+           fmt_rights_allowed(fmt_changed(entry, job->to_dst), dst->caps) && (!fmt_is_tracked(entry) || dst->frame_get);
+}
+
+/* What happens to a leaf of the source. */
+static void plan_source(struct copy_job *job, uint64_t entry)
+{
+    uint64_t after = fmt_changed(entry, job->to_src);
+
+    job->any_changed |= after != entry;
+    job->src.why |= leaf_flush(job->src.cursor->pt, entry, after);
 }
 
 /* Pages of the source, in one table; [start, end) is copied. Neighbours mostly differ in their address alone, and are
@@ -96,7 +105,7 @@ static enum pt_status plan_copy_pages(struct copy_job *job, pt_entry *entries, u
             if (!is_copyable(job, bits))
                 return PT_EINVAL;
             job->any_tracked |= fmt_is_tracked(bits);
-            job->any_changed |= changed(bits, job->to_src) != bits;
+            plan_source(job, bits);
         }
         if (fmt_address(entry) > limit)
             return PT_EINVAL;
@@ -113,12 +122,12 @@ static enum pt_status plan_copy_leaf(struct copy_job *job, uint64_t entry, unsig
 {
     const struct pt *dst = job->dst.cursor->pt;
     unsigned leaf_max = dst_leaf_max(job, entry, at, level), run_level;
-    uint64_t after = changed(entry, job->to_src), from = at + job->delta, run_end;
+    uint64_t after = fmt_changed(entry, job->to_src), from = at + job->delta, run_end;
 
     if (!is_copyable(job, entry) || !hpa_allowed(dst, hpa_at(entry, at, level), stop - at))
         return PT_EINVAL;
     job->any_tracked |= fmt_is_tracked(entry);
-    job->any_changed |= after != entry;
+    plan_source(job, entry);
     if (after != entry && !is_whole_slot(at, stop, level))
         plan_split(&job->src, entry, level, at, stop);
     for (; from < stop + job->delta; from = run_end) {
@@ -145,11 +154,12 @@ static enum pt_status plan_copy(struct copy_job *job, uint64_t table, unsigned l
             continue;
         if (is_shared_whole(job, entry, level, at, stop)) {
             job->any_changed |= !fmt_is_shared(entry);
+            job->src.why |= fmt_is_shared(entry) ? 0 : PT_FLUSH_RIGHTS;
             count_tables(job, at + job->delta, level);
         } else if (fmt_is_leaf(entry, level)) {
             status = plan_copy_leaf(job, entry, level, at, stop);
         } else {
-            status = plan_copy(job, fmt_address(entry), level - 1, at, stop, fmt_is_shared(entry));
+            status = plan_copy(job, fmt_child(entry), level - 1, at, stop, fmt_is_shared(entry));
         }
         if (status != PT_OK)
             return status;
@@ -200,7 +210,7 @@ static bool count_copy(struct copy_job *job, struct run_walk *walk, uint64_t tab
             is_shared_whole(job, entry, level, at, stop))
             continue;
         if (!(fmt_is_leaf(entry, level) ? count_leaf(job, walk, entry, level, at, stop)
-                                        : count_copy(job, walk, fmt_address(entry), level - 1, at, stop)))
+                                        : count_copy(job, walk, fmt_child(entry), level - 1, at, stop)))
             return false;
     }
     return true;
@@ -240,7 +250,7 @@ static uint64_t dst_table(struct copy_job *job, uint64_t address, unsigned level
             pt_store(slot, entry);
             pt_meta(pt, table)->live++;
         }
-        table = fmt_address(entry);
+        table = fmt_child(entry);
     }
     if (level == 1) {
         job->last_number = table_number(address, 1);
@@ -261,7 +271,7 @@ static unsigned copy_pages(const struct copy_job *job, pt_entry *from, pt_entry 
 
         if (!fmt_is_live(entry))
             continue;
-        pt_store(&to[i], changed(changed(effective(entry, shared), to_src), to_dst));
+        pt_store(&to[i], fmt_changed(fmt_changed(effective(entry, shared), to_src), to_dst));
         live++;
     }
     return live;
@@ -282,8 +292,8 @@ static unsigned change_and_copy_pages(const struct copy_job *job, pt_entry *from
         if (hardware)
             entry = change_leaf(&from[i], to_src, true);
         else
-            pt_store(&from[i], changed(entry, to_src));
-        pt_store(&to[i], changed(entry, to_dst));
+            pt_store(&from[i], fmt_changed(entry, to_src));
+        pt_store(&to[i], fmt_changed(entry, to_dst));
         live++;
     }
     return live;
@@ -318,7 +328,7 @@ static void write_copies(struct copy_job *job, uint64_t entry, unsigned level, u
             uint64_t table = dst_table(job, from, run_level);
 
             pt_store(&pt_entries(pt, table)[pt_index(from, run_level)],
-                     changed(fmt_piece(entry, offset, run_level), job->to_dst));
+                     fmt_changed(fmt_piece(entry, offset, run_level), job->to_dst));
             pt_meta(pt, table)->live++;
             from += pt_slot_size(run_level);
             offset += pt_slot_size(run_level);
@@ -330,7 +340,7 @@ static void write_copies(struct copy_job *job, uint64_t entry, unsigned level, u
 static void share_table(struct copy_job *job, pt_entry *slot, uint64_t entry, unsigned level, uint64_t at)
 {
     const struct pt *pt = job->dst.cursor->pt;
-    uint64_t table = dst_table(job, at + job->delta, level), shared = fmt_address(entry);
+    uint64_t table = dst_table(job, at + job->delta, level), shared = fmt_child(entry);
 
     share_entry(job->src.cursor->pt, slot, entry);
     add_owner(pt, shared);
@@ -362,13 +372,13 @@ static void commit_copy(struct copy_job *job, uint64_t table, unsigned level, ui
         if (is_shared_whole(job, entry, level, at, stop)) {
             share_table(job, slot, entry, level, at);
         } else if (!fmt_is_leaf(entry, level)) {
-            commit_copy(job, fmt_address(entry), level - 1, at, stop, shared || fmt_is_shared(entry));
+            commit_copy(job, fmt_child(entry), level - 1, at, stop, shared || fmt_is_shared(entry));
         } else if (!job->same_src && !shared && is_whole_slot(at, stop, level)) {
             write_copies(job, change_leaf(slot, job->to_src, hardware), level, at, stop);
         } else if (!job->same_src && is_planned(&job->src, at, level)) {
-            commit_copy(job, split_leaf(&job->src, slot, at, level), level - 1, at, stop, false);
+            commit_copy(job, split_leaf(&job->src, slot, level), level - 1, at, stop, false);
         } else {
-            write_copies(job, changed(effective(entry, shared), job->to_src), level, at, stop);
+            write_copies(job, fmt_changed(effective(entry, shared), job->to_src), level, at, stop);
         }
     }
 }
@@ -384,7 +394,7 @@ static enum pt_status make_copy_room(struct copy_job *job)
         entry = pt_load(&pt_entries(src->cursor->pt, table)[pt_index(src->start, level)]);
         if (!is_table(entry, level) || src->end > pt_slot_end(src->start, level))
             break;
-        table = fmt_address(entry);
+        table = fmt_child(entry);
     }
     if (!fmt_is_live(entry) || !fmt_is_leaf(entry, level))
         return PT_OK;
@@ -435,13 +445,13 @@ static enum pt_status prepare_copy(struct copy_job *job)
 }
 
 /* May these two cursors take part in one copy of this length? */
-static enum pt_status begin_copy(const struct pt_cursor *dst, const struct pt_cursor *src, uint64_t length,
+static enum pt_status begin_copy(const struct pt_cursor *dst, const struct pt_cursor *src, uint64_t *length,
                                  struct pt_change to_dst, struct pt_change to_src)
 {
-    enum pt_status status = begin(dst, length, true);
+    enum pt_status status = begin(src, length, (to_src.set | to_src.clear) != 0);
 
-    if (status == PT_OK)
-        status = begin(src, length, (to_src.set | to_src.clear) != 0);
+    if (status == PT_OK || (status == PT_END && !(dst->top > 0 && dst->writes)))
+        status = begin(dst, length, true);
     if (status != PT_OK)
         return status;
     if (!change_allowed(to_dst) || !change_allowed(to_src))
@@ -465,10 +475,11 @@ static enum pt_status run_copy(struct copy_job *job, struct pt_cursor *dst, stru
     }
     status = prepare_copy(job);
     if (status == PT_OK) {
+        if (hardware_writes(src->pt) && (job->to_src.clear & (FMT_A | FMT_DIRTY)) != 0 && job->any_changed)
+            from->why |= PT_FLUSH_MARKS;
         own_tables(from);
         own_tables(&job->dst);
-        if (job->any_changed)
-            gather_range(src->gather, from->start, from->end);
+        gather_range(src->gather, from->why, from->start, from->end);
         commit_copy(job, from->root, from->level, from->start, from->end, false);
         src->at += length;
         dst->at += length;
@@ -482,7 +493,7 @@ enum pt_status PT_FN(cursor_copy_from)(struct pt_cursor *dst, struct pt_cursor *
                                        struct pt_change to_dst, struct pt_change to_src)
 {
     struct copy_job job = {.to_dst = fmt_change(to_dst), .to_src = fmt_change(to_src), .delta = dst->at - src->at};
-    enum pt_status status = begin_copy(dst, src, length, to_dst, to_src);
+    enum pt_status status = begin_copy(dst, src, &length, to_dst, to_src);
 
     return status == PT_OK ? run_copy(&job, dst, src, length) : status;
 }
@@ -491,16 +502,17 @@ enum pt_status PT_FN(cursor_copy_from)(struct pt_cursor *dst, struct pt_cursor *
 static bool can_share(const struct pt_config *a, const struct pt_config *b)
 {
     return a->alloc_table == b->alloc_table && a->free_table == b->free_table && a->frame_get == b->frame_get &&
-           a->frame_put == b->frame_put && a->entries_offset == b->entries_offset && a->meta_base == b->meta_base &&
-           a->pa_base == b->pa_base && a->meta_stride == b->meta_stride && a->maxphyaddr == b->maxphyaddr &&
-           a->caps == b->caps;
+           a->frame_put == b->frame_put && a->frame_shared == b->frame_shared &&
+           a->entries_offset == b->entries_offset && a->meta_base == b->meta_base && a->pa_base == b->pa_base &&
+           a->meta_stride == b->meta_stride && a->maxphyaddr == b->maxphyaddr && a->caps == b->caps;
 }
 
 enum pt_status PT_FN(cursor_share_from)(struct pt_cursor *dst, struct pt_cursor *src, uint64_t length)
 {
     const struct pt_change no_write = {.clear = PT_W};
-    struct copy_job job = {.to_dst = lose_write, .to_src = lose_write, .delta = dst->at - src->at, .share = true};
-    enum pt_status status = begin_copy(dst, src, length, no_write, no_write);
+    struct copy_job job = {
+        .to_dst = fmt_lose_write, .to_src = fmt_lose_write, .delta = dst->at - src->at, .share = true};
+    enum pt_status status = begin_copy(dst, src, &length, no_write, no_write);
 
     if (status != PT_OK)
         return status;

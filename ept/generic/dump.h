@@ -55,7 +55,8 @@ static void dump_text(const struct dump *dump, uint64_t last)
     dump_flags(text, prop, "adgi", PT_A);
     pt_text_word(text, "  ");
     dump_flags(text, prop, "012", PT_SOFT0);
-    pt_text_word(text, (prop & PT_TRACKED) ? "  tracked\n" : "\n");
+    pt_text_word(text, (prop & PT_TRACKED) ? "  tracked" : "");
+    pt_text_word(text, (prop & PT_WRITABLE) ? "  writable\n" : "\n");
 }
 
 static void dump_json(const struct dump *dump, uint64_t last)
@@ -83,7 +84,7 @@ static void dump_json(const struct dump *dump, uint64_t last)
     pt_text_word(text, (prop & PT_IPAT) ? ", \"ipat\": true" : ", \"ipat\": false");
     pt_text_word(text, (prop & PT_TRACKED) ? ", \"tracked\": true, \"soft\": " : ", \"tracked\": false, \"soft\": ");
     pt_text_number(text, (prop / PT_SOFT0) & 7, 10, 1);
-    pt_text_word(text, "}");
+    pt_text_word(text, (prop & PT_WRITABLE) ? ", \"writable\": true}" : ", \"writable\": false}");
 }
 
 static void dump_run(struct dump *dump)

@@ -7,13 +7,18 @@ void PT_FN(gather_init)(struct pt_gather *gather, struct pt *pt)
     gather->pt = pt;
     gather->tables = 0;
     gather->ntables = gather->nranges = gather->nruns = gather->nshared = 0;
+    gather->why = 0;
 }
 
-static void gather_range(struct pt_gather *gather, uint64_t start, uint64_t end)
+/* Hardware must be flushed there, because of PT_FLUSH_*; 0: it need not be. */
+static void gather_range(struct pt_gather *gather, unsigned why, uint64_t start, uint64_t end)
 {
     struct pt_range *last;
     uint64_t last_end;
 
+    if (why == 0)
+        return;
+    gather->why |= why;
     if (gather->nranges > 0) {
         last = &gather->ranges[gather->nranges - 1];
         last_end = last->start + last->length;
@@ -42,12 +47,13 @@ static bool run_extend(struct pt_run *run, uint64_t hpa, unsigned level, uint64_
 /* How many of the entries, from the first, are tracked leaves of `level` in one run. */
 static unsigned tracked_run(pt_entry *entries, unsigned count, unsigned level)
 {
-    uint64_t next = pt_load(entries) & (FMT_ADDRESS | FMT_TRACKED), size = pt_slot_size(level);
+    const uint64_t mask = FMT_ADDRESS | FMT_TRACKED | FMT_BLANK;
+    uint64_t next = pt_load(entries) & mask, step = fmt_step(next, pt_slot_size(level));
     unsigned i = 1;
 
     for (; i < count; i++) {
-        next += size;
-        if ((pt_load(&entries[i]) & (FMT_ADDRESS | FMT_TRACKED)) != next)
+        next += step;
+        if ((pt_load(&entries[i]) & mask) != next)
             break;
     }
     return i;
@@ -73,13 +79,13 @@ static void drop_table(const struct pt *pt, uint64_t pa)
             continue;
         if (fmt_is_tracked(entry)) {
             count = tracked_run(&entries[i], PT_ENTRIES - i, level);
-            config->frame_put(config->ctx, fmt_address(entry), level, count);
+            config->frame_put(config->frame_ctx, fmt_address(entry), level, count);
         } else if (!fmt_is_leaf(entry, level)) {
-            drop_table(pt, fmt_address(entry));
+            drop_table(pt, fmt_child(entry));
         }
         left -= count;
     }
-    config->free_table(config->ctx, pa);
+    config->free_table(config->table_ctx, pa);
 }
 
 void PT_FN(gather_sync)(struct pt_gather *gather)
@@ -88,14 +94,15 @@ void PT_FN(gather_sync)(struct pt_gather *gather)
     const struct pt_config *config = &pt->config;
 
     if (gather->nranges > 0 && config->flush)
-        config->flush(config->ctx, gather->ranges, gather->nranges);
+        config->flush(config->ctx, pt, gather->why, gather->ranges, gather->nranges);
     gather->nranges = 0;
+    gather->why = 0;
     if (gather->nruns + gather->ntables + gather->nshared == 0)
         return;
     if (config->quiesce)
         config->quiesce(config->ctx);
     for (size_t i = 0; i < gather->nruns; i++)
-        config->frame_put(config->ctx, gather->runs[i].hpa, gather->runs[i].level, gather->runs[i].count);
+        config->frame_put(config->frame_ctx, gather->runs[i].hpa, gather->runs[i].level, gather->runs[i].count);
     gather->nruns = 0;
     for (size_t i = 0; i < gather->nshared; i++)
         drop_table(pt, gather->shared[i]);
@@ -117,17 +124,17 @@ static void gather_frames(struct pt_gather *gather, uint64_t hpa, unsigned level
         return;
     if (gather->nruns == PT_GATHER_RUNS) {
         PT_FN(gather_sync)(gather);
-        gather_range(gather, start, end);
+        gather_range(gather, PT_FLUSH_REMOVED, start, end);
     }
     gather->runs[gather->nruns++] = (struct pt_run){.hpa = hpa, .count = count, .level = level};
 }
 
-/* The ownership of a shared table that this tree gave up; likewise. */
-static void gather_shared(struct pt_gather *gather, uint64_t pa, uint64_t start, uint64_t end)
+/* The ownership of a shared table that this tree gave up; likewise, for an operation that flushes because of `why`. */
+static void gather_shared(struct pt_gather *gather, unsigned why, uint64_t pa, uint64_t start, uint64_t end)
 {
     if (gather->nshared == PT_GATHER_SHARED) {
         PT_FN(gather_sync)(gather);
-        gather_range(gather, start, end);
+        gather_range(gather, why, start, end);
     }
     gather->shared[gather->nshared++] = pa;
 }

@@ -40,7 +40,7 @@ enum pt_status PT_FN(cursor_harvest)(struct pt_cursor *cursor, uint64_t length, 
                                      struct pt_range *run)
 {
     struct fmt_change change = fmt_change((struct pt_change){.clear = bits});
-    enum pt_status status = begin(cursor, length, clear);
+    enum pt_status status = begin_step(cursor, &length, clear);
     uint64_t end, start, stop;
 
     if (status != PT_OK)

@@ -29,7 +29,7 @@ static void image_count(struct image *image, uint64_t table, unsigned level)
         if (!fmt_is_live(entry))
             continue;
         if (!fmt_is_leaf(entry, level)) {
-            image_count(image, fmt_address(entry), level - 1);
+            image_count(image, fmt_child(entry), level - 1);
             continue;
         }
         image->caps |= level == 3 ? PT_CAP_1G : level == 2 ? PT_CAP_2M : 0;
@@ -67,10 +67,10 @@ static void image_table(struct image *image, uint64_t table, unsigned level)
         uint64_t entry = pt_load(&entries[i]);
 
         if (fmt_is_live(entry) && !fmt_is_leaf(entry, level)) {
-            entry = (entry - fmt_address(entry)) | image->next;
+            entry = (entry - fmt_child(entry)) | image->next;
             image->next += PT_PAGE_SIZE;
         }
-        chunk[i % IMAGE_CHUNK] = entry;
+        chunk[i % IMAGE_CHUNK] = fmt_plain(entry);
         if (i % IMAGE_CHUNK == IMAGE_CHUNK - 1)
             image->write(image->ctx, (const char *)chunk, sizeof(chunk));
     }
@@ -89,7 +89,7 @@ static void image_level(struct image *image, uint64_t table, unsigned level, uns
         uint64_t entry = pt_load(&entries[i]);
 
         if (fmt_is_live(entry) && !fmt_is_leaf(entry, level))
-            image_level(image, fmt_address(entry), level - 1, wanted);
+            image_level(image, fmt_child(entry), level - 1, wanted);
     }
 }
 

@@ -56,45 +56,44 @@ static bool change_allowed(struct pt_change change)
     return (change.clear & PT_MT_MASK) == 0 && (change.set & PT_MT_MASK) == 0;
 }
 
-static uint64_t changed(uint64_t entry, struct fmt_change change)
-{
-    return (entry & ~change.clear) | change.set;
-}
-
 /* Changes one leaf; answers what it was, with every A and D that hardware set before. A plain store does when hardware
  * cannot change the entry: it never does in this tree, or has nothing left to set. */
 static uint64_t change_leaf(pt_entry *slot, struct fmt_change change, bool hardware)
 {
     uint64_t entry = pt_load(slot);
 
-    if (changed(entry, change) == entry)
+    if (fmt_changed(entry, change) == entry)
         return entry;
     if (!hardware || fmt_is_quiet(entry)) {
-        pt_store(slot, changed(entry, change));
+        pt_store(slot, fmt_changed(entry, change));
         return entry;
     }
-    while (!atomic_compare_exchange_weak_explicit(slot, &entry, changed(entry, change), memory_order_acq_rel,
+    while (!atomic_compare_exchange_weak_explicit(slot, &entry, fmt_changed(entry, change), memory_order_acq_rel,
                                                   memory_order_relaxed))
         ;
     return entry;
 }
-
-static const struct fmt_change lose_write = {.clear = FMT_W};
 
 static bool hardware_writes(const struct pt *pt)
 {
     return (pt->config.caps & PT_CAP_AD) != 0;
 }
 
+/* Why hardware that has used a leaf must be flushed when it is changed so: PT_FLUSH_*, or 0. */
+static unsigned leaf_flush(const struct pt *pt, uint64_t entry, uint64_t after)
+{
+    return fmt_flush(entry, after) & (hardware_writes(pt) ? ~0u : ~PT_FLUSH_MARKS);
+}
+
 static bool frame_get(const struct pt *pt, uint64_t hpa, unsigned level, uint64_t count)
 {
-    return pt->config.frame_get(pt->config.ctx, hpa, level, count);
+    return pt->config.frame_get(pt->config.frame_ctx, hpa, level, count);
 }
 
 /* For references that were taken but never seen by hardware: no flush needed. */
 static void frame_put(const struct pt *pt, uint64_t hpa, unsigned level, uint64_t count)
 {
-    pt->config.frame_put(pt->config.ctx, hpa, level, count);
+    pt->config.frame_put(pt->config.frame_ctx, hpa, level, count);
 }
 
 /* References in the order of a walk, as runs. */

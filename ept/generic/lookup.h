@@ -11,7 +11,7 @@ static inline void look_up(const struct pt *pt, uint64_t address, struct pt_item
         if (!is_table(entry, level))
             break;
         rights &= entry;
-        table = fmt_address(entry);
+        table = fmt_child(entry);
     }
     fill_item(address, effective(entry, rights == 0), level, address, item);
 }

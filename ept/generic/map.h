@@ -72,7 +72,9 @@ static uint64_t count_runs(const struct map_job *job, uint64_t end, bool get)
 /* Writes `count` leaves next to each other in one table. */
 static void write_leaves(pt_entry *entries, uint64_t count, uint64_t leaf, uint64_t size)
 {
-    for (uint64_t i = 0; i < count; i++, leaf += size)
+    const uint64_t step = fmt_step(leaf, size);
+
+    for (uint64_t i = 0; i < count; i++, leaf += step)
         pt_store(&entries[i], leaf);
 }
 
@@ -98,7 +100,7 @@ static void commit_map(struct map_job *job, uint64_t table, unsigned level, uint
         }
         entry = pt_load(slot);
         if (fmt_is_live(entry)) {
-            commit_map(job, fmt_address(entry), level - 1, at, stop);
+            commit_map(job, fmt_child(entry), level - 1, at, stop);
             continue;
         }
         child = pt_spares_take(pt, &job->op.spares, level - 1);
@@ -149,12 +151,12 @@ enum pt_status PT_FN(cursor_map)(struct pt_cursor *cursor, uint64_t hpa, unsigne
     uint64_t size;
     pt_entry *slot;
 
-    if (cursor->top == 0)
+    if (cursor->top == 0 || !cursor->writes)
         return PT_EMODE;
     if (level == 0 || level > highest_leaf(cursor->pt))
         return PT_EINVAL;
     size = pt_slot_size(level);
-    status = begin(cursor, size, true);
+    status = begin(cursor, &size, true);
     if (status != PT_OK)
         return status;
     if (!prop_allowed(cursor->pt, prop) || !pt_aligned(hpa | cursor->at, level) || !hpa_allowed(cursor->pt, hpa, size))
@@ -175,7 +177,7 @@ enum pt_status PT_FN(cursor_map)(struct pt_cursor *cursor, uint64_t hpa, unsigne
 
 enum pt_status PT_FN(cursor_map_range)(struct pt_cursor *cursor, uint64_t hpa, uint64_t length, pt_prop prop)
 {
-    enum pt_status status = begin(cursor, length, true);
+    enum pt_status status = begin(cursor, &length, true);
 
     if (status != PT_OK)
         return status;

@@ -64,7 +64,7 @@ static bool changes_below(const struct pt *pt, struct fmt_change change, uint64_
                           uint64_t end)
 {
     pt_entry *entries = pt_entries(pt, table);
-    bool any = ((change.set | change.clear) & (FMT_A | FMT_D)) != 0;
+    bool any = ((change.set | change.clear) & (FMT_A | FMT_DIRTY)) != 0;
 
     FOR_EACH_SLOT(at, stop, start, end, level)
     {
@@ -72,8 +72,8 @@ static bool changes_below(const struct pt *pt, struct fmt_change change, uint64_
 
         if (!fmt_is_live(entry))
             continue;
-        if (fmt_is_leaf(entry, level) ? any || changed(entry, change) != entry
-                                      : changes_below(pt, change, fmt_address(entry), level - 1, at, stop))
+        if (fmt_is_leaf(entry, level) ? any || fmt_changed(entry, change) != entry
+                                      : changes_below(pt, change, fmt_child(entry), level - 1, at, stop))
             return true;
     }
     return false;
@@ -109,11 +109,11 @@ static uint64_t copy_table(struct operation *op, uint64_t table, unsigned level)
             continue;
         if (is_table(entry, level)) {
             share_entry(pt, &from[i], entry);
-            add_owner(pt, fmt_address(entry));
+            add_owner(pt, fmt_child(entry));
         } else {
-            entry = change_leaf(&from[i], lose_write, hardware);
+            entry = change_leaf(&from[i], fmt_lose_write, hardware);
         }
-        atomic_store_explicit(&to[i], entry & ~FMT_W, memory_order_relaxed);
+        atomic_store_explicit(&to[i], fmt_without_write(entry), memory_order_relaxed);
     }
     pt_meta(pt, copy)->live = pt_meta(pt, table)->live;
     return copy;
@@ -131,7 +131,7 @@ static void take_back(const struct pt *pt, pt_entry *slot, uint64_t table, unsig
         if (is_table(entry, level))
             share_entry(pt, &entries[i], entry);
         else if (fmt_is_live(entry))
-            change_leaf(&entries[i], lose_write, hardware);
+            change_leaf(&entries[i], fmt_lose_write, hardware);
     }
     atomic_fetch_or_explicit(slot, FMT_W, memory_order_acq_rel);
 }
@@ -144,7 +144,7 @@ static uint64_t own_table(struct operation *op, pt_entry *slot, uint64_t at, uns
 {
     const struct pt *pt = op->cursor->pt;
     struct pt_gather *gather = op->cursor->gather;
-    uint64_t table = fmt_address(pt_load(slot)), copy;
+    uint64_t table = fmt_child(pt_load(slot)), copy;
 
     if (!copied) {
         take_back(pt, slot, table, level - 1);
@@ -154,8 +154,8 @@ static uint64_t own_table(struct operation *op, pt_entry *slot, uint64_t at, uns
     pt_store(slot, fmt_table(copy));
     remove_owner(pt, table);
     if (above != WAY_COPIED) {
-        gather_range(gather, pt_slot_start(at, level), pt_slot_end(at, level));
-        gather_shared(gather, table, op->start, op->end);
+        gather_range(gather, PT_FLUSH_TABLES, pt_slot_start(at, level), pt_slot_end(at, level));
+        gather_shared(gather, op->why, table, op->start, op->end);
     }
     return copy;
 }
@@ -213,7 +213,7 @@ static bool own_below(struct owning *owning, uint64_t table, unsigned level, uin
     FOR_EACH_SLOT(at, stop, start, end, level)
     {
         pt_entry *slot = &entries[pt_index(at, level)];
-        uint64_t entry = pt_load(slot), child = fmt_address(entry);
+        uint64_t entry = pt_load(slot), child = fmt_child(entry);
         enum way way = WAY_OWN;
 
         if (!is_table(entry, level))
@@ -251,15 +251,14 @@ static enum pt_status acquire(struct operation *op)
 {
     const struct pt *pt = op->cursor->pt;
     uint64_t done;
-    enum pt_status status = PT_OK;
+    enum pt_status status;
 
     if (op->need != NEED_NONE && op->level > 1)
         own(op, OWN_COUNT, 0, NULL);
-    if (!pt_spares_fill(pt, &op->spares, op->tables_needed + op->nsplits + op->tables_copied)) {
-        status = PT_ENOMEM;
-    } else if (!get_splits(op)) {
+    status = pt_spares_fill(pt, &op->spares, op->tables_needed + op->nsplits + op->tables_copied);
+    if (status == PT_OK && !get_splits(op)) {
         status = PT_EFRAME;
-    } else if (op->tables_copied > 0 && !own(op, OWN_GET, 0, &done)) {
+    } else if (status == PT_OK && op->tables_copied > 0 && !own(op, OWN_GET, 0, &done)) {
         own(op, OWN_PUT, done, NULL);
         unget_splits(op, op->nsplits);
         status = PT_EFRAME;

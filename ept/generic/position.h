@@ -40,7 +40,7 @@ static bool is_table(uint64_t entry, unsigned level)
 /* An entry with the rights that the walk to it leaves: a leaf (or table) below a shared entry has no W. */
 static uint64_t effective(uint64_t entry, bool shared)
 {
-    return shared ? entry & ~FMT_W : entry;
+    return shared ? fmt_without_write(entry) : entry;
 }
 
 /* Locks the table in this slot of a table that the cursor holds, at `level`. Answers its pa, or false when the slot
@@ -52,7 +52,7 @@ static bool lock_slot(struct pt_cursor *cursor, pt_entry *slot, unsigned level, 
 
         if (!is_own_table(entry, level))
             return false;
-        *pa = fmt_address(entry);
+        *pa = fmt_child(entry);
         if (pt_lock_child(cursor->pt, pt_meta(cursor->pt, *pa), cursor->holder))
             return true;
     }
@@ -63,7 +63,7 @@ static void unlink_table(struct pt_cursor *cursor, uint64_t parent, pt_entry *sl
 {
     pt_store(slot, 0);
     pt_meta(cursor->pt, parent)->live--;
-    gather_range(cursor->gather, pt_slot_start(address, level), pt_slot_end(address, level));
+    gather_range(cursor->gather, PT_FLUSH_TABLES, pt_slot_start(address, level), pt_slot_end(address, level));
 }
 
 /* One step down, towards `address`. False: there is no table in its slot, or a shared one. */
@@ -92,7 +92,7 @@ static bool descend_to_look(struct pt_cursor *cursor, uint64_t address)
     if (!cursor->shared)
         cursor->shared = cursor->level;
     cursor->level--;
-    cursor->path[cursor->level] = fmt_address(entry);
+    cursor->path[cursor->level] = fmt_child(entry);
     cursor->where = address;
     return true;
 }
@@ -171,14 +171,29 @@ static inline void fill_item(uint64_t stands, uint64_t entry, unsigned level, ui
     item->prop = live ? fmt_prop(entry) : 0;
 }
 
-/* Is [at, at + length) a range this cursor may work on? Every operation begins with this. */
-static enum pt_status begin(const struct pt_cursor *cursor, uint64_t length, bool writing)
+/* Is [at, at + *length) a range this cursor may work on? Every operation begins with this. PT_TO_END becomes a length.
+ */
+static enum pt_status begin(const struct pt_cursor *cursor, uint64_t *length, bool writing)
 {
+    uint64_t left = cursor->end - cursor->at;
+
     if (cursor->top == 0 || (writing && !cursor->writes))
         return PT_EMODE;
-    if (length == 0 || !pt_aligned(length, 1))
+    if (*length == PT_TO_END) {
+        *length = left;
+        return left > 0 ? PT_OK : PT_END;
+    }
+    if (*length == 0 || !pt_aligned(*length, 1))
         return PT_EINVAL;
-    return length <= cursor->end - cursor->at ? PT_OK : PT_ERANGE;
+    return *length <= left ? PT_OK : PT_ERANGE;
+}
+
+/* The same for operations that find the next leaf: loops that end where the claim does may ask once more. */
+static enum pt_status begin_step(const struct pt_cursor *cursor, uint64_t *length, bool writing)
+{
+    if (*length == 0 && cursor->at == cursor->end)
+        *length = PT_TO_END;
+    return begin(cursor, length, writing);
 }
 
 enum pt_status PT_FN(cursor_query)(struct pt_cursor *cursor, struct pt_item *item)
@@ -242,7 +257,7 @@ static bool find_leaf(struct pt_cursor *cursor, uint64_t from, uint64_t end, uin
 
 enum pt_status PT_FN(cursor_find_next)(struct pt_cursor *cursor, uint64_t length, struct pt_item *item)
 {
-    enum pt_status status = begin(cursor, length, false);
+    enum pt_status status = begin_step(cursor, &length, false);
     uint64_t end, found, entry;
 
     if (status != PT_OK)

@@ -38,6 +38,7 @@ struct operation {
     struct pt_spares spares;
     enum need need;
     struct fmt_change change; /* for NEED_CHANGED */
+    unsigned why;             /* PT_FLUSH_*: what its own changes need; planned */
     bool meets_shared;        /* some shared tables become its own before the commit, */
     uint64_t tables_copied;   /* so many of them by copying */
     unsigned nheld, nsplits;
@@ -59,7 +60,7 @@ static bool is_whole_slot(uint64_t at, uint64_t stop, unsigned level)
 /* Unlinks a table that is empty and in which nobody is. */
 static void remove_table(struct pt_cursor *cursor, uint64_t parent, pt_entry *slot, uint64_t address, unsigned level)
 {
-    uint64_t pa = fmt_address(pt_load(slot));
+    uint64_t pa = fmt_child(pt_load(slot));
 
     unlink_table(cursor, parent, slot, address, level);
     gather_table(cursor->gather, pa);
@@ -77,7 +78,7 @@ static uint64_t settled_slots(const struct pt *pt, pt_entry *slots, uint64_t cou
 
         if (!fmt_is_own_table(entry))
             continue;
-        table = pt_meta(pt, fmt_address(entry));
+        table = pt_meta(pt, fmt_child(entry));
         if (!pt_is_free(table, 0) || table->live == 0)
             break;
     }
@@ -157,6 +158,7 @@ static enum pt_status settle(struct operation *op, struct pt_cursor *cursor, uin
     op->tables_needed = 0;
     op->spares = (struct pt_spares){0};
     op->need = NEED_NONE;
+    op->why = 0;
     op->tables_copied = 0;
     op->meets_shared = false;
     op->nheld = op->nsplits = 0;
@@ -189,7 +191,7 @@ static bool is_unmapped(const struct pt *pt, uint64_t table, unsigned level, uin
         uint64_t entry = pt_load(&entries[pt_index(at, level)]);
 
         if (fmt_is_live(entry) && (fmt_is_leaf(entry, level) || is_whole_slot(at, stop, level) ||
-                                   !is_unmapped(pt, fmt_address(entry), level - 1, at, stop)))
+                                   !is_unmapped(pt, fmt_child(entry), level - 1, at, stop)))
             return false;
     }
     return true;

@@ -2,22 +2,26 @@
 
 /* Checks leaves of 4 KiB in one table; answers as plan_protect. Neighbours mostly differ in their address alone, and
  * are then checked once. */
-static enum pt_status plan_pages(const struct pt *pt, struct fmt_change change, pt_entry *entries, uint64_t count,
+static enum pt_status plan_pages(struct operation *op, struct fmt_change change, pt_entry *entries, uint64_t count,
                                  bool shared)
 {
+    const struct pt *pt = op->cursor->pt;
     enum pt_status all = PT_END;
     uint64_t checked = 0;
 
     for (uint64_t i = 0; i < count; i++) {
-        uint64_t bits = pt_load(&entries[i]) & ~FMT_ADDRESS;
+        uint64_t bits = pt_load(&entries[i]) & ~FMT_ADDRESS, after;
 
         if (bits == checked || !fmt_is_live(bits))
             continue;
         checked = bits;
         bits = effective(bits, shared);
-        if (!fmt_rights_allowed(changed(bits, change), pt->config.caps))
+        after = fmt_changed(bits, change);
+        if (!fmt_rights_allowed(after, pt->config.caps))
             return PT_EINVAL;
-        all = changed(bits, change) != bits ? PT_OK : all;
+        if (after != bits)
+            all = PT_OK;
+        op->why |= leaf_flush(pt, bits, after);
     }
     return all;
 }
@@ -31,15 +35,15 @@ static enum pt_status plan_protect(struct operation *op, struct fmt_change chang
     enum pt_status all = PT_END, status;
 
     if (level == 1)
-        return plan_pages(pt, change, &entries[pt_index(start, 1)], (end - start) >> PT_PAGE_SHIFT, shared);
+        return plan_pages(op, change, &entries[pt_index(start, 1)], (end - start) >> PT_PAGE_SHIFT, shared);
     FOR_EACH_SLOT(at, stop, start, end, level)
     {
-        uint64_t entry = effective(pt_load(&entries[pt_index(at, level)]), shared), after = changed(entry, change);
+        uint64_t entry = effective(pt_load(&entries[pt_index(at, level)]), shared), after = fmt_changed(entry, change);
 
         if (!fmt_is_live(entry))
             continue;
         if (!fmt_is_leaf(entry, level)) {
-            status = plan_protect(op, change, fmt_address(entry), level - 1, at, stop, fmt_is_shared(entry));
+            status = plan_protect(op, change, fmt_child(entry), level - 1, at, stop, fmt_is_shared(entry));
             if (status == PT_EINVAL)
                 return status;
             all = status == PT_OK ? PT_OK : all;
@@ -50,6 +54,7 @@ static enum pt_status plan_protect(struct operation *op, struct fmt_change chang
         if (after == entry)
             continue;
         all = PT_OK;
+        op->why |= leaf_flush(pt, entry, after);
         if (!is_whole_slot(at, stop, level))
             plan_split(op, entry, level, at, stop);
     }
@@ -59,7 +64,7 @@ static enum pt_status plan_protect(struct operation *op, struct fmt_change chang
 static void change_pages(pt_entry *entries, uint64_t count, struct fmt_change change, bool hardware)
 {
     for (uint64_t i = 0; i < count; i++) {
-        uint64_t entry = pt_load(&entries[i]), after = changed(entry, change);
+        uint64_t entry = pt_load(&entries[i]), after = fmt_changed(entry, change);
 
         if (after == entry || !fmt_is_live(entry))
             continue;
@@ -90,11 +95,11 @@ static void commit_protect(struct operation *op, struct fmt_change change, uint6
         if (!fmt_is_live(entry))
             continue;
         if (!fmt_is_leaf(entry, level))
-            commit_protect(op, change, fmt_address(entry), level - 1, at, stop);
+            commit_protect(op, change, fmt_child(entry), level - 1, at, stop);
         else if (is_whole_slot(at, stop, level))
             change_leaf(slot, change, hardware);
         else if (is_planned(op, at, level))
-            commit_protect(op, change, split_leaf(op, slot, at, level), level - 1, at, stop);
+            commit_protect(op, change, split_leaf(op, slot, level), level - 1, at, stop);
     }
 }
 
@@ -112,7 +117,10 @@ static enum pt_status run_protect(struct pt_cursor *cursor, uint64_t start, uint
     if (status == PT_OK)
         status = acquire(&op);
     if (status == PT_OK) {
-        gather_range(cursor->gather, op.start, op.end);
+        /* Marks that hardware sets until the commit are cleared as well. */
+        if (hardware_writes(cursor->pt) && (change.clear & (FMT_A | FMT_DIRTY)) != 0)
+            op.why |= PT_FLUSH_MARKS;
+        gather_range(cursor->gather, op.why, op.start, op.end);
         own_tables(&op);
         commit_protect(&op, change, op.root, op.level, op.start, op.end);
     }
@@ -122,7 +130,7 @@ static enum pt_status run_protect(struct pt_cursor *cursor, uint64_t start, uint
 
 enum pt_status PT_FN(cursor_protect_range)(struct pt_cursor *cursor, uint64_t length, struct pt_change change)
 {
-    enum pt_status status = begin(cursor, length, true);
+    enum pt_status status = begin(cursor, &length, true);
 
     if (status == PT_OK && !change_allowed(change))
         status = PT_EINVAL;
@@ -137,7 +145,7 @@ enum pt_status PT_FN(cursor_protect_next)(struct pt_cursor *cursor, uint64_t len
                                           struct pt_item *item)
 {
     struct fmt_change raw = fmt_change(change);
-    enum pt_status status = begin(cursor, length, true);
+    enum pt_status status = begin_step(cursor, &length, true);
     uint64_t end, at, entry;
     unsigned level;
 
@@ -150,15 +158,16 @@ enum pt_status PT_FN(cursor_protect_next)(struct pt_cursor *cursor, uint64_t len
         cursor->at = end;
         return PT_END;
     }
-    if (!fmt_rights_allowed(changed(entry, raw), cursor->pt->config.caps))
+    if (!fmt_rights_allowed(fmt_changed(entry, raw), cursor->pt->config.caps))
         return PT_EINVAL;
     level = piece_level(at, end, cursor->level);
-    if (changed(entry, raw) != entry) {
+    if (fmt_changed(entry, raw) != entry) {
         status = isolate(cursor, at, level);
         if (status != PT_OK)
             return status;
-        gather_range(cursor->gather, at, at + pt_slot_size(level));
         entry = change_leaf(path_entry(cursor, at), raw, hardware_writes(cursor->pt));
+        gather_range(cursor->gather, leaf_flush(cursor->pt, entry, fmt_changed(entry, raw)), at,
+                     at + pt_slot_size(level));
     }
     fill_item(at, entry, cursor->level, at, item);
     cursor->at = pt_min(pt_slot_end(at, cursor->level), end);

@@ -28,12 +28,13 @@ static bool is_planned(const struct operation *op, uint64_t address, unsigned le
 }
 
 /* Replaces the leaf by a table of its pieces. Hardware may set A or D in the leaf until the exchange succeeds: then the
- * pieces are made again, each with the bit, because which piece it was meant for cannot be known. */
-static uint64_t split_leaf(struct operation *op, pt_entry *slot, uint64_t address, unsigned level)
+ * pieces are made again, each with the bit, because which piece it was meant for cannot be known. No flush: who still
+ * has the leaf finds with it what the pieces say, until one of them changes and is flushed. Its reference goes at once,
+ * because the frames are held by those of the pieces. */
+static uint64_t split_leaf(struct operation *op, pt_entry *slot, unsigned level)
 {
     const struct pt *pt = op->cursor->pt;
-    struct pt_gather *gather = op->cursor->gather;
-    uint64_t start = pt_slot_start(address, level), child = pt_spares_take(pt, &op->spares, level - 1);
+    uint64_t child = pt_spares_take(pt, &op->spares, level - 1);
     uint64_t piece_size = pt_slot_size(level - 1), entry = pt_load(slot);
     pt_entry *pieces = pt_entries(pt, child);
 
@@ -43,10 +44,8 @@ static uint64_t split_leaf(struct operation *op, pt_entry *slot, uint64_t addres
     while (!atomic_compare_exchange_strong_explicit(slot, &entry, fmt_table(child), memory_order_acq_rel,
                                                     memory_order_relaxed));
     pt_meta(pt, child)->live = PT_ENTRIES;
-    gather_range(gather, start, pt_slot_end(start, level));
     if (fmt_is_tracked(entry))
-        gather_frames(gather, fmt_address(entry), level, 1, pt_min(start, op->start),
-                      pt_max(pt_slot_end(start, level), op->end));
+        frame_put(pt, fmt_address(entry), level, 1);
     return child;
 }
 
@@ -81,7 +80,7 @@ static enum pt_status isolate(struct pt_cursor *cursor, uint64_t at, unsigned to
         own_tables(&op);
         locate_entry(cursor, at);
         for (; level > to; level--) {
-            split_leaf(&op, path_entry(cursor, at), at, level);
+            split_leaf(&op, path_entry(cursor, at), level);
             descend(cursor, at);
         }
     }

@@ -14,7 +14,7 @@ static uint64_t count_frames(const struct pt *pt, uint64_t table, unsigned level
         if (!fmt_is_live(entry))
             continue;
         frames += fmt_is_leaf(entry, level) ? pt_slot_size(level) >> PT_PAGE_SHIFT
-                                            : count_frames(pt, fmt_address(entry), level - 1);
+                                            : count_frames(pt, fmt_child(entry), level - 1);
     }
     return frames;
 }
@@ -23,9 +23,9 @@ static uint64_t count_frames(const struct pt *pt, uint64_t table, unsigned level
 static void gather_entry(struct pt_gather *gather, uint64_t entry, unsigned level, uint64_t start, uint64_t end)
 {
     if (is_own_table(entry, level))
-        gather_table(gather, fmt_address(entry));
+        gather_table(gather, fmt_child(entry));
     else if (is_table(entry, level))
-        gather_shared(gather, fmt_address(entry), start, end);
+        gather_shared(gather, PT_FLUSH_REMOVED, fmt_child(entry), start, end);
     else if (fmt_is_tracked(entry))
         gather_frames(gather, fmt_address(entry), level, 1, start, end);
 }
@@ -69,7 +69,7 @@ static enum pt_status plan_unmap(struct operation *op, uint64_t table, unsigned 
         if (is_whole_slot(at, stop, level))
             all = PT_OK;
         else if (!fmt_is_leaf(entry, level))
-            all = plan_unmap(op, fmt_address(entry), level - 1, at, stop) == PT_OK ? PT_OK : all;
+            all = plan_unmap(op, fmt_child(entry), level - 1, at, stop) == PT_OK ? PT_OK : all;
         else {
             plan_split(op, entry, level, at, stop);
             all = PT_OK;
@@ -103,9 +103,9 @@ static void commit_unmap(struct operation *op, uint64_t table, unsigned level, u
             removed++;
             gather_entry(gather, entry, level, op->start, op->end);
         } else if (!fmt_is_leaf(entry, level)) {
-            commit_unmap(op, fmt_address(entry), level - 1, at, stop);
+            commit_unmap(op, fmt_child(entry), level - 1, at, stop);
         } else {
-            commit_unmap(op, split_leaf(op, slot, at, level), level - 1, at, stop);
+            commit_unmap(op, split_leaf(op, slot, level), level - 1, at, stop);
         }
     }
     pt_meta(pt, table)->live = (uint16_t)(pt_meta(pt, table)->live - removed);
@@ -120,7 +120,7 @@ static void unmap_pages(struct pt_cursor *cursor, uint64_t length)
     unsigned count = (unsigned)(length >> PT_PAGE_SHIFT);
 
     if (!is_empty_run(entries, count)) {
-        gather_range(cursor->gather, cursor->at, end);
+        gather_range(cursor->gather, PT_FLUSH_REMOVED, cursor->at, end);
         table->live = (uint16_t)(table->live - clear_pages(cursor->gather, entries, count, cursor->at, end));
     }
     cursor->at = end;
@@ -129,7 +129,7 @@ static void unmap_pages(struct pt_cursor *cursor, uint64_t length)
 enum pt_status PT_FN(cursor_unmap_range)(struct pt_cursor *cursor, uint64_t length)
 {
     struct operation op;
-    enum pt_status status = begin(cursor, length, true);
+    enum pt_status status = begin(cursor, &length, true);
 
     if (status != PT_OK)
         return status;
@@ -145,7 +145,8 @@ enum pt_status PT_FN(cursor_unmap_range)(struct pt_cursor *cursor, uint64_t leng
     if (status == PT_OK)
         status = acquire(&op);
     if (status == PT_OK) {
-        gather_range(cursor->gather, op.start, op.end);
+        op.why = PT_FLUSH_REMOVED | (op.level > 1 ? PT_FLUSH_TABLES : 0);
+        gather_range(cursor->gather, op.why, op.start, op.end);
         own_tables(&op);
         commit_unmap(&op, op.root, op.level, op.start, op.end);
     }
@@ -167,7 +168,7 @@ static enum pt_status take_leaf(struct pt_cursor *cursor, uint64_t at, uint64_t 
 
     if (status != PT_OK)
         return status;
-    gather_range(gather, at, at + pt_slot_size(level));
+    gather_range(gather, PT_FLUSH_REMOVED, at, at + pt_slot_size(level));
     entry = atomic_exchange_explicit(path_entry(cursor, at), 0, memory_order_acq_rel);
     pt_meta(cursor->pt, cursor->path[level])->live--;
     if (fmt_is_tracked(entry))
@@ -179,7 +180,7 @@ static enum pt_status take_leaf(struct pt_cursor *cursor, uint64_t at, uint64_t 
 
 enum pt_status PT_FN(cursor_take_next)(struct pt_cursor *cursor, uint64_t length, struct pt_item *item)
 {
-    enum pt_status status = begin(cursor, length, true);
+    enum pt_status status = begin_step(cursor, &length, true);
     uint64_t end, at, entry;
 
     if (status != PT_OK)
@@ -197,7 +198,8 @@ static void take_table(struct operation *op, struct pt_item *item)
     struct pt_cursor *cursor = op->cursor;
     uint64_t entry;
 
-    gather_range(cursor->gather, op->start, op->end);
+    op->why = PT_FLUSH_REMOVED | PT_FLUSH_TABLES;
+    gather_range(cursor->gather, op->why, op->start, op->end);
     own_tables(op);
     locate(cursor, op->start, op->end);
     entry = pt_load(path_entry(cursor, op->start));
@@ -206,7 +208,7 @@ static void take_table(struct operation *op, struct pt_item *item)
                              .start = op->start,
                              .length = op->end - op->start,
                              .at = op->start,
-                             .frames = count_frames(cursor->pt, fmt_address(entry), cursor->level - 1u)};
+                             .frames = count_frames(cursor->pt, fmt_child(entry), cursor->level - 1u)};
     pt_store(path_entry(cursor, op->start), 0);
     pt_meta(cursor->pt, cursor->path[cursor->level])->live--;
     gather_entry(cursor->gather, entry, cursor->level, op->start, op->end);
@@ -215,7 +217,7 @@ static void take_table(struct operation *op, struct pt_item *item)
 
 enum pt_status PT_FN(cursor_take_subtree)(struct pt_cursor *cursor, uint64_t length, struct pt_item *item)
 {
-    enum pt_status status = begin(cursor, length, true);
+    enum pt_status status = begin_step(cursor, &length, true);
     struct operation op;
     uint64_t end, at, start, entry;
     unsigned level;

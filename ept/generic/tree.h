@@ -5,31 +5,37 @@ static bool config_allowed(const struct pt_config *config)
     return config->alloc_table && config->free_table && !config->frame_get == !config->frame_put && config->meta_base &&
            !config->read_begin == !config->read_end && !config->read_begin == !config->quiesce &&
            config->meta_stride >= sizeof(struct pt_table) && config->meta_stride % _Alignof(struct pt_table) == 0 &&
-           (config->levels == 4 || config->levels == 5) && config->maxphyaddr >= 32 && config->maxphyaddr <= 52;
+           (config->levels == 4 || config->levels == 5) && config->maxphyaddr >= 32 && config->maxphyaddr <= 52 &&
+           (config->caps & ~PT_CAP_ALL) == 0 && ((config->caps & PT_CAP_1G) == 0 || (config->caps & PT_CAP_2M) != 0);
 }
 
 enum pt_status PT_FN(init)(struct pt *pt, const struct pt_config *config)
 {
     struct pt_spares spare;
+    enum pt_status status;
 
     if (!config_allowed(config))
         return PT_EINVAL;
     pt->config = *config;
+    pt->config.table_ctx = config->table_ctx ? config->table_ctx : config->ctx;
+    pt->config.frame_ctx = config->frame_ctx ? config->frame_ctx : config->ctx;
     pt->size = pt_slot_size(config->levels + 1);
-    if (!pt_spares_fill(pt, &spare, 1))
-        return PT_ENOMEM;
-    pt->root = pt_spares_take(pt, &spare, config->levels);
-    return PT_OK;
+    status = pt_spares_fill(pt, &spare, 1);
+    if (status == PT_OK)
+        pt->root = pt_spares_take(pt, &spare, config->levels);
+    return status;
 }
 
 void PT_FN(destroy)(struct pt *pt)
 {
-    struct pt_gather gather;
+    const struct pt_config *config = &pt->config;
+    const struct pt_range all = {.start = 0, .length = pt->size};
 
-    PT_FN(gather_init)(&gather, pt);
-    gather_range(&gather, 0, pt->size);
-    gather_table(&gather, pt->root);
-    PT_FN(gather_sync)(&gather);
+    if (config->flush)
+        config->flush(config->ctx, pt, PT_FLUSH_REMOVED | PT_FLUSH_TABLES, &all, 1);
+    if (config->quiesce)
+        config->quiesce(config->ctx);
+    drop_table(pt, pt->root);
 }
 
 static void count_table(const struct pt *pt, uint64_t table, unsigned level, bool shared,
@@ -46,7 +52,7 @@ static void count_table(const struct pt *pt, uint64_t table, unsigned level, boo
         if (!fmt_is_live(entry))
             continue;
         if (!fmt_is_leaf(entry, level)) {
-            count_table(pt, fmt_address(entry), level - 1, shared || fmt_is_shared(entry), statistics);
+            count_table(pt, fmt_child(entry), level - 1, shared || fmt_is_shared(entry), statistics);
             continue;
         }
         leaves++;

@@ -4,7 +4,7 @@
  * device state pass through as records of bytes. Link with what `pkg-config libsnapshot` says.
  *
  * A file is hostile until snapshot_open() has returned: every length, offset, count, address and enum is checked
- * there. Page data is not read by it; its checksums are compared by snapshot_load() and snapshot_verify().
+ * there. Page data is not read by it; its checksums are compared by snapshot_chain_load() and snapshot_verify().
  *
  * Addresses, offsets and lengths are in bytes. Functions return 0, or -1 with *error filled in, unless they say
  * otherwise. Any thread; one snapshot by one thread at a time.
@@ -59,7 +59,7 @@ struct snapshot_lineage {
 struct snapshot_machine {
     uint64_t memory;      /* RAM is [0, memory); a multiple of 4096, 4 MiB to SNAPSHOT_MEMORY_MAX */
     uint32_t cpus;        /* 1 to SNAPSHOT_CPUS_MAX */
-    uint32_t fork_result; /* what the fork port reads: guest_abi.h */
+    uint32_t fork_result; /* what the fork port reads on vCPU 0: guest_abi.h */
     uint64_t guest_id;
     uint64_t generation;
     uint64_t clock_ns;      /* of the guest's paravirtual clock */
@@ -85,6 +85,7 @@ enum snapshot_record_type {
     SNAPSHOT_VCPU_MSRS = 8,      /* struct kvm_msr_entry, 16 each, up to 256 of them */
     SNAPSHOT_VCPU_TSC = 9,       /* uint64_t: the guest's TSC at the instant */
     SNAPSHOT_VCPU_HALTED = 10,   /* uint8_t, 0 or 1: stopped in HLT for good */
+    SNAPSHOT_VCPU_FORK_RESULT = 11, /* uint32_t: what the fork port reads on this vCPU; where it is missing, machine.fork_result */
     SNAPSHOT_DEVICE_UART = 1,    /* ier, fcr, lcr, mcr, scr, dll, dlm, looped, looped_ready (0 or 1): 9 bytes */
     SNAPSHOT_DEVICE_UART_INPUT =
         2, /* bytes it has received and that are not read: 1 to 4096; left out where none are */

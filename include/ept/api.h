@@ -3,8 +3,24 @@
  *
  * Addresses, lengths and HPAs are bytes and multiples of 4 KiB. Any status other than PT_OK and PT_END means that
  * nothing changed: no mapping or right, not the cursor, no reference. (Two things nobody sees through this interface
- * may have: empty tables are gone, and a copy inside one tree may have made shared tables the tree's own already.) A
- * cursor and its gather belong to one thread. */
+ * may have: empty tables are gone, and a copy inside one tree may have made shared tables the tree's own already.)
+ * Every operation that may need tables can answer PT_ENOMEM and PT_ETABLE, every one that may need references
+ * PT_EFRAME. A cursor and its gather belong to one thread.
+ *
+ * Where several things are wrong, the answer is the first of these that holds: PT_EMODE (the cursor); PT_EINVAL of a
+ * level that is none; PT_END, PT_EINVAL or PT_ERANGE of the range; PT_EINVAL of the other arguments; then, of what is
+ * found in the range, PT_EOCCUPIED, PT_EINVAL or PT_EUNEQUAL; then PT_ENOMEM or PT_ETABLE; then PT_EFRAME. An item, a
+ * run or a pt_resolution is written only where the answer is PT_OK.
+ *
+ * Leaves are refused (PT_EINVAL) with properties that the format has no bit for: EPT has not PT_U, PT_G and PT_UCMINUS,
+ * x86-64 not PT_IPAT, PT_WC and PT_WP; with W, or without PT_CAP_EXEC_ONLY X, but without R (x86-64: either of them
+ * without R); with PT_TRACKED in a tree without frame_get; with bits that are not in PT_ALL. No rights at all are
+ * allowed: such a leaf is a mapping that hardware does not see.
+ *
+ * A `length` may be PT_TO_END: up to the end of the claim (of src's, where there are two cursors; of the address space,
+ * where a claim is made). On a depleted cursor that is PT_END. An operation that looks for the next leaf takes a length
+ * of 0 there for PT_END, too. So this visits every leaf of a claim:
+ *     while ((status = ept_cursor_take_next(&cursor, PT_TO_END, &item)) == PT_OK) */
 #ifndef PT_FORMAT
 #error "include <ept/ept.h> or <ept/x86.h>"
 #endif
@@ -14,8 +30,9 @@
 
 /* --- Trees ------------------------------------------------------------------------------------------------------ */
 
-/* Makes an empty tree: allocates the root. The config is copied. PT_EINVAL: a hook or number that cannot be;
- * PT_ENOMEM: no page for the root. */
+/* Makes an empty tree: allocates the root. The config is copied. PT_EINVAL: a hook, number or capability that cannot
+ * be; PT_ENOMEM: no page for the root; PT_ETABLE: one that cannot be a table. After an error there is nothing to
+ * destroy. */
 PT_CHECKED enum pt_status PT_FN(init)(struct pt *pt, const struct pt_config *config);
 
 /* Takes everything down: flushes all of the address space, drops every reference, frees every table. No cursor and no
@@ -24,7 +41,9 @@ void PT_FN(destroy)(struct pt *pt);
 
 /* --- Gathers ---------------------------------------------------------------------------------------------------- */
 
-/* Empty gather for cursors of this tree. It must be synced before it goes away. */
+/* Empty gather for cursors of this tree. It must be synced before it goes away. It is their identity and a part of what
+ * their locks say: neither it nor a cursor nor the pt may be moved or copied while it is in use. It is 2.4 KiB, so a
+ * kernel keeps one for each CPU or thread rather than on a stack. */
 void PT_FN(gather_init)(struct pt_gather *gather, struct pt *pt);
 
 /* Calls the flush hook if anything needs it, then, if something waits to be released, quiesce; then puts frames and
@@ -43,7 +62,11 @@ void PT_FN(gather_sync)(struct pt_gather *gather);
 PT_CHECKED enum pt_status PT_FN(cursor_init)(struct pt_cursor *cursor, struct pt *pt, uint64_t start, uint64_t length,
                                              enum pt_mode mode, struct pt_gather *gather);
 
-/* Claims part of what `outer` has claimed, with its mode and gather, for a second position inside it; end it before
+/* (Two cursors of one gather never wait for each other, so nothing keeps their claims apart: an operation that finds
+ * the other one inside its range answers PT_EINVAL, and what it does beside it is for the caller to know. Make such
+ * claims disjoint.)
+ *
+ * Claims part of what `outer` has claimed, with its mode and gather, for a second position inside it; end it before
  * outer. Until then nothing may move outer or change anything through it. PT_ERANGE: not inside outer's claim. */
 PT_CHECKED enum pt_status PT_FN(cursor_init_inside)(struct pt_cursor *cursor, struct pt_cursor *outer, uint64_t start,
                                                     uint64_t length);
@@ -107,7 +130,9 @@ PT_CHECKED enum pt_status PT_FN(cursor_unmap_range)(struct pt_cursor *cursor, ui
  * copy of a leaf has the source's properties before the change, then to_dst applied; the source gets to_src, and is
  * split only where to_src changes part of a huge leaf. Tracked leaves gain a reference (through dst's hooks). A copy
  * uses the largest pages that fit the source leaf and dst's alignment.
- * PT_EOCCUPIED: dst holds a mapping in the range. src may be a PT_READ cursor if to_src is nothing.
+ * PT_EOCCUPIED: dst holds a mapping in the range. src may be a PT_READ cursor if to_src is nothing. The trees may be
+ * unlike in levels, caps, maxphyaddr and hooks: PT_EINVAL if dst's tree cannot hold what is copied (an HPA beyond its
+ * maxphyaddr, X alone, a tracked leaf without frame_get); leaves larger than it has become smaller ones.
  * Both may be of one tree if they share a gather and their claims are disjoint (PT_EINVAL otherwise): open a cursor
  * over both ranges and these two inside it. With two trees, threads that copy between the same two over overlapping
  * ranges must exclude each other by a lock of their own: neither cursor gives way. */
@@ -121,10 +146,10 @@ PT_CHECKED enum pt_status PT_FN(cursor_copy_from)(struct pt_cursor *dst, struct 
  * and the last owner gets the tables back without copying. Where a claim is exactly one table and the table above
  * happens to be held, its parts are shared or copied instead.
  *
- * Shared leaves hold one reference however many owners their table has. So who resolves a write to a page below shared
- * tables cannot tell from the frame's count whether others see it: first change something of the leaf (a software bit
- * will do), which makes the way to it the tree's own, and sync; from then on the count says whether to copy the frame
- * or to give W back.
+ * Shared leaves hold one reference however many owners their table has: whether others see a page below shared tables
+ * the frame's count alone does not tell. cursor_resolve finds out. To do it by hand: first change something of the leaf
+ * (a software bit will do), which makes the way to it the tree's own, and sync; from then on the count says whether to
+ * copy the frame or to give W back.
  *
  * Sync the gather of src before a processor may run with dst: until the flush src's processors may still write. Threads
  * that share from one tree through several gathers sync all of them: only the first takes W and has the range to flush.
@@ -132,6 +157,23 @@ PT_CHECKED enum pt_status PT_FN(cursor_copy_from)(struct pt_cursor *dst, struct 
  * src must be a PT_WRITE cursor. PT_EINVAL also if the trees have not the same tables, frames and hooks for them (their
  * ctx may differ, but must draw on the same), maxphyaddr and caps. */
 PT_CHECKED enum pt_status PT_FN(cursor_share_from)(struct pt_cursor *dst, struct pt_cursor *src, uint64_t length);
+
+/* --- Copy-on-write ---------------------------------------------------------------------------------------------- */
+
+/* Resolves a write to the address where the cursor stands: what a handler of EPT violations or page faults calls for
+ * one. *found says what was found and done, *item is the leaf (or hole) as it is then; the cursor stays. The way to the
+ * leaf becomes this tree's own. Who alone has the frames gets W back; no flush. Otherwise `copy` is called, with the
+ * claim held, for frames of its own, which this takes the place of the old ones with: first without W, then the gather
+ * is synced (one flush, of the leaf, or of its table's slot where that was shared), and then W comes. So no processor
+ * writes to the copy while another still reads the old frames. A huge leaf that others have too is first split down to
+ * `level`, and where it reaches beyond the claim, down to what does not.
+ *
+ * Leaves without PT_TRACKED have frames that nobody counts: they get W. The leaf keeps all properties; a copy has no D.
+ * PT_END: depleted. PT_EFRAME also if `copy` answers false; PT_EINVAL also if what it says is not aligned to the level
+ * or beyond maxphyaddr: if `copy` has answered true, the copy is the caller's to take back then. After an error
+ * nothing is changed but page sizes. Not inside a read-side section. */
+PT_CHECKED enum pt_status PT_FN(cursor_resolve)(struct pt_cursor *cursor, unsigned level, pt_copy_fn copy, void *ctx,
+                                                enum pt_resolution *found, struct pt_item *item);
 
 /* --- Page sizes ------------------------------------------------------------------------------------------------- */
 
@@ -166,7 +208,9 @@ PT_CHECKED enum pt_status PT_FN(cursor_harvest)(struct pt_cursor *cursor, uint64
 PT_CHECKED enum pt_status PT_FN(lookup)(const struct pt *pt, uint64_t address, struct pt_item *item);
 
 /* --- Looking at a whole tree ------------------------------------------------------------------------------------ */
-/* These claim the whole tree for reading while they run. */
+/* These claim the whole tree for reading while they run, with a gather of their own: they wait for every other cursor,
+ * so a thread that has one open itself waits for ever (its cursors end first), and, all but check, they take 3 KiB of
+ * stack. */
 
 /* Counts tables and leaves by level. */
 void PT_FN(count)(struct pt *pt, struct pt_statistics *statistics);

@@ -5,7 +5,9 @@
 #include <ept/types.h>
 
 #define PT_FORMAT ept
+PT_START
 #include <ept/api.h>
+PT_FINISH
 #undef PT_FORMAT
 
 #endif

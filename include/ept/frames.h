@@ -6,6 +6,8 @@
 
 #include <ept/types.h>
 
+PT_START
+
 /* Called once for each run of frames that became free, without locks held. */
 typedef void (*pt_released_fn)(void *ctx, uint64_t hpa, uint64_t frames);
 
@@ -14,26 +16,39 @@ struct pt_frames {
     uint64_t frames; /* how many; get refuses what is not inside */
     pt_released_fn released;
     void *ctx;
-    _Atomic uint32_t *counts[PT_HUGE_LEVEL + 1u]; /* [level]: references of leaves of that level; by the unit's lock */
-    _Atomic uint32_t *locks;                      /* one for each 1 GiB unit */
+    PT_ATOMIC(uint32_t) *
+        counts[PT_HUGE_LEVEL + 1u]; /* [level]: references of leaves of that level; by the unit's lock */
+    PT_ATOMIC(uint32_t) * locks;    /* one for each 1 GiB unit */
 };
 
-/* Bytes of zeroed memory that pt_frames_init needs for this many frames: a little over 4 a frame. */
+/* Bytes of zeroed memory that pt_frames_init needs for this many frames: 4 a frame, 4 for each 2 MiB begun and 8 for
+ * each 1 GiB begun. A constant for a constant: static uint32_t counts[PT_FRAMES_BYTES(FRAMES) / 4]; */
+#define PT_FRAMES_BYTES(frames) (((frames) + ((frames) + 511u) / 512u + ((frames) + 262143u) / 262144u * 2u) * 4u)
+
+/* The same as a function. */
 size_t pt_frames_bytes(uint64_t frames);
 
-/* Counts [hpa, hpa + frames * 4 KiB), nothing referenced yet. `memory` is zeroed, 8-byte aligned and outlives the
+/* Counts [hpa, hpa + count * 4 KiB), nothing referenced yet. `memory` is zeroed, 4-byte aligned and outlives the
  * counts. `released` may be NULL. False: hpa is not a multiple of 1 GiB, or there is nothing to count. */
 PT_CHECKED bool pt_frames_init(struct pt_frames *frames, void *memory, uint64_t hpa, uint64_t count,
                                pt_released_fn released, void *ctx);
 
+/* Sets the fields of a config that concern frames: frame_ctx and the three hooks. */
+void pt_frames_supply(struct pt_frames *frames, struct pt_config *config);
+
 /* The hooks; ctx is the pt_frames. Get refuses frames it does not count and counts that would overflow. */
 bool pt_frames_get(void *frames, uint64_t hpa, unsigned level, uint64_t count);
 void pt_frames_put(void *frames, uint64_t hpa, unsigned level, uint64_t count);
+
+/* The frame_shared hook: has somebody a reference on a frame of this leaf, besides one for the leaf itself? */
+bool pt_frames_shared(void *frames, uint64_t hpa, unsigned level);
 
 /* References that keep this frame alive: its own and those of the units around it. */
 uint64_t pt_frames_references(const struct pt_frames *frames, uint64_t hpa);
 
 /* The count of one level alone, for tests and statistics. */
 uint32_t pt_frames_count(const struct pt_frames *frames, uint64_t hpa, unsigned level);
+
+PT_FINISH
 
 #endif

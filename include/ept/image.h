@@ -11,13 +11,17 @@
  * within a level the tables in the order of their addresses. Leaves are those of the tree. They point to memory that is
  * not part of the image.
  *
- * Entries keep the bits that hardware ignores and the library uses: PT_IMAGE_LIVE in every entry that is no hole (so
- * that a leaf without rights can be told from one), PT_IMAGE_TRACKED and PT_IMAGE_SOFT in leaves. */
+ * Entries have these bits, which hardware ignores: PT_IMAGE_LIVE in every entry that is no hole (so that a leaf without
+ * rights can be told from one), PT_IMAGE_TRACKED, PT_IMAGE_WRITABLE and PT_IMAGE_SOFT in leaves. D is where hardware
+ * has it, also in leaves without W, and leaves without rights have their address as it is: in both an image differs
+ * from the tree. */
 #ifndef EPT_IMAGE_H
 #define EPT_IMAGE_H
 
 #include <ept/types.h>
 #include <ept/walk.h>
+
+PT_START
 
 #define PT_IMAGE_MAGIC   "PTIMAGE" /* and its zero */
 #define PT_IMAGE_VERSION 1u
@@ -35,9 +39,11 @@ struct pt_image_header {
     uint64_t tables;     /* 48: how many, at least 1; the file has 4096 * (1 + tables) bytes */
 };
 
-#define PT_IMAGE_LIVE       ((uint64_t)1 << 52)
-#define PT_IMAGE_TRACKED    ((uint64_t)1 << 53) /* PT_TRACKED */
-#define PT_IMAGE_SOFT_SHIFT 54u                 /* PT_SOFT0, 1 and 2: bits 54 to 56 */
+#define PT_IMAGE_LIVE         ((uint64_t)1 << 52)
+#define PT_IMAGE_TRACKED      ((uint64_t)1 << 53) /* PT_TRACKED */
+#define PT_IMAGE_WRITABLE_EPT ((uint64_t)1 << 59) /* PT_WRITABLE */
+#define PT_IMAGE_WRITABLE_X86 ((uint64_t)1 << 57)
+#define PT_IMAGE_SOFT_SHIFT   54u /* PT_SOFT0, 1 and 2: bits 54 to 56 */
 
 enum pt_image_format { PT_IMAGE_EPT, PT_IMAGE_X86 };
 
@@ -56,5 +62,7 @@ struct pt_image {
  * checks nothing: walking tables that make no sense is safe, because a walk ends after `levels` entries and leaves
  * `memory` for nothing. */
 PT_CHECKED const char *pt_image_open(const void *file, uint64_t bytes, struct pt_image *image);
+
+PT_FINISH
 
 #endif

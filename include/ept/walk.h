@@ -7,6 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Where tables may be: [pa, pa + length) is readable at pa + offset (modulo 2^64). */
 struct walk_memory {
     uint64_t pa, length, offset;
@@ -73,5 +77,9 @@ struct walk_x86_mode {
  * raise #GP. */
 void walk_x86(const struct walk_memory *memory, const struct walk_x86_mode *mode, uint64_t address,
               enum walk_access access, struct walk_answer *answer);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

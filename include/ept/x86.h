@@ -7,7 +7,9 @@
 #include <ept/types.h>
 
 #define PT_FORMAT x86
+PT_START
 #include <ept/api.h>
+PT_FINISH
 #undef PT_FORMAT
 
 #endif

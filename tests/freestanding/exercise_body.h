@@ -135,6 +135,42 @@ static void share(struct exercise *e)
     verify(e, FIRST / PT_PAGE_SIZE);
 }
 
+static bool copy_page(void *ctx, uint64_t hpa, unsigned level, uint64_t *copy)
+{
+    (void)hpa;
+    *copy = *(uint64_t *)ctx;
+    return level == 1;
+}
+
+/* A write to a page that two trees have gets one of them a copy; the other one has the page to itself then. */
+static void resolve(struct exercise *e)
+{
+    const pt_prop prop = RIGHTS | PT_WB | PT_TRACKED | PT_WRITABLE;
+    uint64_t fresh = WORLD_HPA + THIRD + PT_PAGE_SIZE;
+    struct exercise child = {.world = e->world};
+    enum pt_resolution found;
+    struct pt_item item;
+
+    EXPECT(FN(init)(&child.pt, &e->world->config) == PT_OK);
+    open(e, THIRD, 2 * MIB);
+    open(&child, THIRD, 2 * MIB);
+    EXPECT(FN(cursor_map)(&e->cursor, WORLD_HPA + THIRD, 1, prop) == PT_OK);
+    EXPECT(FN(cursor_jump)(&e->cursor, THIRD) == PT_OK);
+    EXPECT(FN(cursor_share_from)(&child.cursor, &e->cursor, PT_TO_END) == PT_OK);
+    EXPECT(FN(cursor_jump)(&e->cursor, THIRD) == PT_OK && FN(cursor_jump)(&child.cursor, THIRD) == PT_OK);
+    FN(gather_sync)(&e->gather);
+    EXPECT(FN(cursor_resolve)(&child.cursor, 1, copy_page, &fresh, &found, &item) == PT_OK);
+    EXPECT(found == PT_RESOLVED_COPY && item.hpa == fresh && (item.prop & PT_W));
+    EXPECT(FN(cursor_resolve)(&e->cursor, 1, copy_page, &fresh, &found, &item) == PT_OK);
+    EXPECT(found == PT_RESOLVED_SOLE && item.hpa == WORLD_HPA + THIRD && (item.prop & PT_W));
+    EXPECT(FN(cursor_unmap_range)(&e->cursor, 2 * MIB) == PT_OK);
+    close(e);
+    close(&child);
+    FN(destroy)(&child.pt);
+    EXPECT(e->world->released == 2);
+    e->world->released = 0;
+}
+
 /* Copy-on-write within the tree: two cursors inside the one that claims both ranges. */
 static void copy(struct exercise *e)
 {
@@ -339,6 +375,7 @@ void EXERCISE(unsigned levels)
     map(&e);
     protect(&e);
     share(&e);
+    resolve(&e);
     copy(&e);
     refuse(&e);
     step(&e);

@@ -40,10 +40,18 @@ static void frame_put(void *ctx, uint64_t hpa, unsigned level, uint64_t count)
     pt_frames_put(&w->frames, hpa, level, count);
 }
 
-static void flush(void *ctx, const struct pt_range *ranges, size_t count)
+static bool frame_shared(void *ctx, uint64_t hpa, unsigned level)
 {
     struct world *w = ctx;
 
+    return pt_frames_shared(&w->frames, hpa, level);
+}
+
+static void flush(void *ctx, const struct pt *pt, unsigned why, const struct pt_range *ranges, size_t count)
+{
+    struct world *w = ctx;
+
+    EXPECT(pt && why != 0);
     for (size_t i = 0; i < count; i++)
         w->flushed += ranges[i].length;
 }
@@ -97,6 +105,7 @@ struct world *world_start(unsigned levels)
     w->config.free_table = free_table;
     w->config.frame_get = frame_get;
     w->config.frame_put = frame_put;
+    w->config.frame_shared = frame_shared;
     w->config.flush = flush;
     w->config.read_begin = read_begin;
     w->config.read_end = read_end;

@@ -49,8 +49,9 @@ static void frame_put(void *ctx, uint64_t hpa, unsigned level, uint64_t count)
     pt_frames_put(&((struct machine *)ctx)->frames, hpa, level, count);
 }
 
-static void flush(void *ctx, const struct pt_range *ranges, size_t count)
+static void flush(void *ctx, const struct pt *pt, unsigned why, const struct pt_range *ranges, size_t count)
 {
+    MUST(pt && why != 0);
     for (size_t i = 0; i < count; i++)
         ((struct machine *)ctx)->flushed += ranges[i].length;
 }

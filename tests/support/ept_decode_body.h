@@ -47,6 +47,7 @@ static void seen_by_hardware(uint64_t address, unsigned level, pt_prop prop)
     const struct manual *manual = is_ept() ? &manual_ept : &manual_x86;
     pt_prop rights[3] = {PT_R, PT_W, PT_X};
     struct walk_answer answer;
+    uint64_t entry;
 
     for (unsigned access = 0; access < 3; access++) {
         answer = walk(&w, address + 0x123, (enum walk_access)access);
@@ -73,9 +74,18 @@ static void seen_by_hardware(uint64_t address, unsigned level, pt_prop prop)
     }
     answer = raw(&w, address);
     EQ(answer.steps[answer.nsteps - 1].level, level);
-    EQ((raw_leaf(&w, address) & manual->a) != 0, (prop & PT_A) != 0);
-    EQ((raw_leaf(&w, address) & manual->d) != 0, (prop & PT_D) != 0);
-    EQ((raw_leaf(&w, address) & manual->g) != 0, (prop & PT_G) != 0);
+    entry = raw_leaf(&w, address);
+    EQ((entry & manual->a) != 0, (prop & PT_A) != 0);
+    EQ((entry & manual->g) != 0, (prop & PT_G) != 0);
+    /* x86: D without W would be a page of a shadow stack. */
+    EQ((entry & manual->d) != 0, (prop & PT_D) && (is_ept() || (prop & PT_W)));
+    if (prop & PT_RWX) {
+        EQ(entry & 1ull << 52, 0);
+        return;
+    }
+    /* What a processor with L1TF would look for in its cache is no address of memory. */
+    HOLDS((entry & 0x000ffffffffff000ull) >= 1ull << 51);
+    HOLDS(answer.result == (is_ept() ? WALK_VIOLATION : WALK_PAGE_FAULT));
 }
 
 static void seen_by_software(uint64_t address, unsigned level, pt_prop prop)
@@ -114,8 +124,8 @@ static void decode_all(unsigned level)
         OK(F(cursor_unmap_range)(&c, pt_slot_size(level)));
         F(gather_sync)(&w.gather);
     }
-    /* Rights by what the format allows, three soft bits, A, D, tracked, and the format's own. */
-    EQ(accepted, is_ept() ? 6 * 5 * 2 * 64 : 5 * 4 * 4 * 64);
+    /* Rights by what the format allows, three soft bits, A, D, tracked, writable, and the format's own. */
+    EQ(accepted, is_ept() ? 6 * 5 * 2 * 128 : 5 * 4 * 4 * 128);
 }
 
 START_TEST(what_is_mapped_decodes_to_what_was_encoded)

@@ -182,11 +182,32 @@ static void forget(struct moment *moment)
         spans_free(&moment->maps[i]);
 }
 
+/* What fails at the k-th call. */
+enum failure { NO_TABLE, BAD_TABLE, NO_FRAME, FAILURES };
+
+static enum pt_status failure_status(enum failure failure)
+{
+    static const enum pt_status statuses[FAILURES] = {PT_ENOMEM, PT_ETABLE, PT_EFRAME};
+
+    return statuses[failure];
+}
+
+/* k < 0: nothing fails. */
+static void fail_at(enum failure failure, long k)
+{
+    static const uint64_t wrong[3] = {WORLD_PA + 8, 1ull << 46, WORLD_PA - KIB4};
+
+    w.allocations_left = failure == NO_FRAME ? -1 : k;
+    w.gets_left = failure == NO_FRAME ? k : -1;
+    w.bad_table = failure == BAD_TABLE ? wrong[k % 3 < 0 ? 0 : k % 3] : 0;
+}
+
 START_TEST(whatever_call_fails_nothing_changes)
 {
-    const struct failing *now = &failing[_i / (2 * SHARERS)];
-    enum sharer sharer = (enum sharer)(_i / 2 % SHARERS);
-    bool frames = _i % 2;
+    const struct failing *now = &failing[_i / (FAILURES * SHARERS)];
+    enum sharer sharer = (enum sharer)(_i / FAILURES % SHARERS);
+    enum failure failure = (enum failure)(_i % FAILURES);
+    bool frames = failure == NO_FRAME;
     enum pt_status status = PT_ENOMEM;
     unsigned failures = 0;
     struct moment before;
@@ -199,14 +220,15 @@ START_TEST(whatever_call_fails_nothing_changes)
         OK(F(cursor_init)(&c, &s.tree->pt, 0, 16 * GIB1, PT_WRITE, &s.tree->gather));
         OK(F(cursor_init)(&far, &w3.pt, 0, 16 * GIB1, PT_WRITE, &w3.gather));
         w.undoing = true;
-        *(frames ? &w.gets_left : &w.allocations_left) = k;
+        fail_at(failure, k);
         status = now->operation();
-        w.gets_left = w.allocations_left = -1;
+        fail_at(failure, -1);
+        EQ(w.bad_tables, 0);
         here = F(cursor_at)(&c);
         there = F(cursor_at)(&far);
         if (status != PT_OK) {
             failures++;
-            IS(status, frames ? PT_EFRAME : PT_ENOMEM);
+            IS(status, failure_status(failure));
             HOLDS(here < F_HUGE3 + 2 * GIB1 && here % KIB4 == 0);
             w.gets_left = w.allocations_left = 0;
             HOLDS(now->operation() != PT_OK); /* the cursor still works, and fails again from where it was */
@@ -238,6 +260,6 @@ int main(void)
     TCase *failures = add_group(suite, "failures", setup_edges, teardown_edges);
 
     tcase_add_loop_test(edges, every_operation_at_every_edge, 0, EDGE_OPERATIONS);
-    tcase_add_loop_test(failures, whatever_call_fails_nothing_changes, 0, FAILING * 2 * SHARERS);
+    tcase_add_loop_test(failures, whatever_call_fails_nothing_changes, 0, FAILING * FAILURES * SHARERS);
     return run_suite(suite);
 }

@@ -422,6 +422,7 @@ int main(void)
     Suite *suite = suite_create("share: " F_TEXT(PT_TEST_FORMAT) ", " F_TEXT(PT_TEST_LEVELS) " levels");
 
     add_share_tests(add_group(suite, "sharing", setup_two, teardown_two));
+    add_resolve_tests(add_group(suite, "copy-on-write", setup_resolve, teardown_two));
     add_owner_tests(add_group(suite, "owners", setup_two, teardown_two));
     add_private_tests(add_group(suite, "private changes", setup_shared, teardown_two));
     return run_suite(suite);

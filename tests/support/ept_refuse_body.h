@@ -78,6 +78,19 @@ static void refuse_at(uint64_t address, uint64_t length, enum pt_status (*operat
     EQ(F(cursor_at)(&c), address);
 }
 
+/* Does it look for the next leaf, and so end where the claim does? */
+static bool steps(enum pt_status (*operation)(uint64_t))
+{
+    return operation == refuse_protect_next || operation == refuse_take_next || operation == refuse_take_subtree ||
+           operation == refuse_harvest || operation == refuse_find_next;
+}
+
+/* Is the source another cursor, which says how far PT_TO_END is? */
+static bool to_here(enum pt_status (*operation)(uint64_t))
+{
+    return operation == refuse_copy_here || operation == refuse_share_here;
+}
+
 /* Ranges that are empty, not whole pages, outside the claim, or wrap around; in the middle and at the very top. */
 START_TEST(every_operation_checks_its_range)
 {
@@ -102,7 +115,9 @@ START_TEST(every_operation_checks_its_range)
         refuse_at(start + KIB4, -(start + KIB4), operation, PT_ERANGE); /* up to 2^64 */
         refuse_at(start + KIB4, -KIB4, operation, PT_ERANGE);           /* around it */
         refuse_at(end, KIB4, operation, PT_ERANGE);                     /* depleted */
-        refuse_at(end, 0, operation, PT_EINVAL);
+        refuse_at(end, 0, operation, steps(operation) ? PT_END : PT_EINVAL);
+        refuse_at(end, PT_TO_END, operation,
+                  to_here(operation) ? PT_ERANGE : PT_END); /* c2's claim is not at its end */
         EQ(w.gather.nranges, 0);
         done_two();
         before = picture(&w, true);
@@ -132,6 +147,78 @@ START_TEST(readers_and_ended_cursors_are_refused_by_every_operation)
     IS(operation(KIB4), PT_EMODE);
     claim(0, MIB2);
     EQ(look(0).prop, COUNTED | PT_D);
+}
+END_TEST
+
+/* One leaf at the start of the claim, one at its very end, three of them beyond it. */
+START_TEST(every_operation_goes_to_the_end_of_the_claim)
+{
+    enum pt_status (*operation)(uint64_t) = refusing[_i], status;
+    uint64_t start = w.pt.size - MIB2, length = MIB2 - 3 * KIB4, end = start + length;
+
+    claim(start, MIB2);
+    if (operation != refuse_map_range && !to_here(operation)) {
+        OK(F(cursor_map)(&c, HPA, 1, COUNTED | PT_D));
+        at(end - KIB4);
+        for (unsigned i = 0; i < 4; i++)
+            OK(F(cursor_map)(&c, HPA + i * MIB2, 1, COUNTED | PT_D));
+    }
+    done();
+    claim(start, length);
+    claim_two(start, to_here(operation) ? length : PT_TO_END);
+    status = operation(PT_TO_END);
+    if (steps(operation)) {
+        OK(status);
+        if (operation == refuse_find_next)
+            at(start + KIB4);
+        EQ(F(cursor_at)(&c), start + KIB4);
+        OK(operation(PT_TO_END));
+        if (operation == refuse_find_next)
+            at(end);
+        EQ(F(cursor_at)(&c), end);
+        IS(operation(PT_TO_END), PT_END);
+        IS(operation(0), PT_END);
+    } else {
+        OK(status);
+        IS(operation(PT_TO_END), PT_END);
+    }
+    EQ(F(cursor_at)(&c), end);
+    done_two();
+    claim(0, PT_TO_END);
+    EQ(c.end, w.pt.size);
+    for (uint64_t beyond = end; beyond < w.pt.size && operation != refuse_map_range && !to_here(operation);
+         beyond += KIB4)
+        EQ(look(beyond).prop, COUNTED | PT_D);
+}
+END_TEST
+
+START_TEST(the_cursor_is_judged_before_anything_else)
+{
+    enum pt_resolution found;
+    struct pt_item item;
+
+    OK(F(cursor_init)(&c, &w.pt, 0, GIB1, PT_READ, &w.gather));
+    IS(F(cursor_map)(&c, 1, 9, PT_ALL), PT_EMODE);
+    IS(F(cursor_collapse)(&c, 9), PT_EMODE);
+    IS(F(cursor_split)(&c, 9), PT_EMODE);
+    IS(F(cursor_protect_range)(&c, 1, (struct pt_change){~0u, 0}), PT_EMODE);
+    IS(F(cursor_resolve)(&c, 9, NULL, NULL, &found, &item), PT_EMODE);
+    IS(F(cursor_harvest)(&c, 1, 0, true, &refused_run), PT_EMODE);
+    IS(F(cursor_harvest)(&c, 1, 0, false, &refused_run), PT_EINVAL);
+}
+END_TEST
+
+START_TEST(claims_reach_to_the_end)
+{
+    struct pt_cursor inside;
+
+    IS(F(cursor_init)(&c, &w.pt, w.pt.size, PT_TO_END, PT_READ, &w.gather), PT_ERANGE);
+    claim(GIB1, 2 * GIB1);
+    IS(F(cursor_init_inside)(&inside, &c, 3 * GIB1, PT_TO_END), PT_ERANGE);
+    OK(F(cursor_init_inside)(&inside, &c, 2 * GIB1, PT_TO_END));
+    EQ(inside.start, 2 * GIB1);
+    EQ(inside.end, 3 * GIB1);
+    F(cursor_end)(&inside);
 }
 END_TEST
 
@@ -213,6 +300,9 @@ static void add_refuse_tests(TCase *tcase)
 {
     tcase_add_loop_test(tcase, every_operation_checks_its_range, 0, REFUSING);
     tcase_add_loop_test(tcase, readers_and_ended_cursors_are_refused_by_every_operation, 0, REFUSING);
+    tcase_add_loop_test(tcase, every_operation_goes_to_the_end_of_the_claim, 0, REFUSING);
+    tcase_add_test(tcase, the_cursor_is_judged_before_anything_else);
+    tcase_add_test(tcase, claims_reach_to_the_end);
     tcase_add_loop_test(tcase, copies_use_the_page_sizes_of_the_destination, 1, 4);
     tcase_add_loop_test(tcase, copies_that_the_destination_cannot_hold_are_refused, 0, 3);
 }

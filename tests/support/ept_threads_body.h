@@ -127,10 +127,11 @@ static inline void end_stall(void)
 }
 
 /* A flush returns when all walks that had begun are over. */
-static inline void thread_flush(void *ctx, const struct pt_range *ranges, size_t count)
+static inline void thread_flush(void *ctx, const struct pt *pt, unsigned why, const struct pt_range *ranges,
+                                size_t count)
 {
     (void)ctx;
-    MUST(count > 0 && ranges[0].length > 0);
+    MUST(pt && why != 0 && count > 0 && ranges[0].length > 0);
     end_stall();
     for (unsigned i = 0; i < PROCESSORS; i++) {
         uint64_t seen = atomic_load(&walks[i]);

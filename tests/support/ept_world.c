@@ -20,12 +20,25 @@ static bool is_safe(const struct world *world)
     return world->undoing || (world->flushed && (world->quiesced || !world->watched) && world->reading == 0);
 }
 
+/* Is it a huge leaf's reference that goes while its pieces have theirs? Then nothing is released. */
+static bool is_divided(const struct world *world, uint64_t hpa, unsigned level)
+{
+    if (level == 1)
+        return false;
+    return world->light ? world->held[level - 1] >= (int64_t)PT_ENTRIES
+                        : pt_frames_count(&world->frames, hpa, level - 1) > 0 &&
+                              pt_frames_count(&world->frames, hpa + pt_slot_size(level) - PT_PAGE_SIZE, level - 1) > 0;
+}
+
 static bool world_alloc(void *ctx, uint64_t *pa)
 {
     struct world *world = ctx;
 
-    if (world->allocations_left == 0)
-        return false;
+    if (world->allocations_left == 0) {
+        *pa = world->bad_table;
+        world->bad_tables += world->bad_table != 0;
+        return world->bad_table != 0;
+    }
     if (world->allocations_left > 0)
         world->allocations_left--;
     return pt_arena_alloc(&world->arena, pa);
@@ -35,6 +48,10 @@ static void world_free(void *ctx, uint64_t pa)
 {
     struct world *world = ctx;
 
+    if (world->bad_table != 0 && pa == world->bad_table) {
+        world->bad_tables--;
+        return;
+    }
     if (!is_safe(world))
         world->early++;
     pt_arena_free(&world->arena, pa);
@@ -66,7 +83,7 @@ static void world_put(void *ctx, uint64_t hpa, unsigned level, uint64_t count)
 {
     struct world *world = ctx;
 
-    if (!is_safe(world))
+    if (!is_safe(world) && !is_divided(world, hpa, level))
         world->early++;
     for (uint64_t i = 0; i < count && !world->light; i++)
         if (pt_frames_count(&world->frames, hpa + i * pt_slot_size(level), level) == 0)
@@ -76,13 +93,22 @@ static void world_put(void *ctx, uint64_t hpa, unsigned level, uint64_t count)
         pt_frames_put(&world->frames, hpa, level, count);
 }
 
-static void world_flush(void *ctx, const struct pt_range *ranges, size_t count)
+static bool world_shared(void *ctx, uint64_t hpa, unsigned level)
+{
+    struct world *world = ctx;
+
+    return pt_frames_shared(&world->frames, hpa, level);
+}
+
+void world_flush(void *ctx, const struct pt *pt, unsigned why, const struct pt_range *ranges, size_t count)
 {
     struct world *world = ctx;
 
     world->flushed = true;
     world->quiesced = false;
     world->flushes++;
+    world->why |= why;
+    world->flushed_tree = pt;
     for (size_t i = 0; i < count && world->nranges < WORLD_RANGES; i++)
         world->ranges[world->nranges++] = ranges[i];
 }
@@ -106,6 +132,7 @@ void world_open(struct world *world, unsigned levels)
     world->config.free_table = world_free;
     world->config.frame_get = world_get;
     world->config.frame_put = world_put;
+    world->config.frame_shared = world_shared;
     world->config.flush = world_flush;
     world->config.levels = levels;
     world->config.maxphyaddr = 46;
@@ -156,6 +183,8 @@ void world_arm(struct world *world)
 {
     world->flushed = false;
     world->nranges = 0;
+    world->why = 0;
+    world->flushed_tree = NULL;
 }
 
 bool world_flushed(const struct world *world, uint64_t start, uint64_t length)

@@ -24,6 +24,8 @@ struct world {
     struct pt_table *meta;
 
     long allocations_left; /* before alloc_table fails; -1: never */
+    uint64_t bad_table;    /* what it then gives, and gets back; 0: nothing, it fails */
+    long bad_tables;       /* how often it gave that and did not get it back */
     long gets_left;        /* before frame_get fails; -1: never */
     bool flushed;          /* a flush since world_arm */
     bool watched;          /* world_watch: releases need a quiesce behind the flush too */
@@ -35,7 +37,9 @@ struct world {
     unsigned early;        /* releases without a flush that were not */
     unsigned underflows;   /* puts of frames that had no reference */
     unsigned flushes;      /* calls */
-    size_t nranges;        /* flushed since world_arm */
+    unsigned why;          /* since world_arm: PT_FLUSH_* */
+    const struct pt *flushed_tree;
+    size_t nranges; /* flushed since world_arm */
     struct pt_range ranges[WORLD_RANGES];
     _Atomic int64_t held[4]; /* references by level */
     uint64_t sums[4];        /* of world_mark() over them: which frames they are */
@@ -45,6 +49,9 @@ struct world {
 /* All capabilities; the tree is not made yet. */
 void world_open(struct world *world, unsigned levels);
 void world_close(struct world *world);
+
+/* The flush hook. */
+void world_flush(void *ctx, const struct pt *pt, unsigned why, const struct pt_range *ranges, size_t count);
 
 /* Sets the hooks for readers, for one thread: they count, and what is released must be quiesced as well as flushed. */
 void world_watch(struct world *world);

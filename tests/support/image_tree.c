@@ -102,7 +102,8 @@ static pt_prop some_prop(struct tree *tree)
     bool ept = tree_is_ept(tree->kind);
     pt_prop prop =
         rights[tree_random(tree, ept ? 6 : 5)] | (ept ? ept_types : x86_types)[tree_random(tree, ept ? 5 : 4)];
-    pt_prop others = PT_A | PT_D | PT_TRACKED | PT_SOFT0 | PT_SOFT1 | PT_SOFT2 | (ept ? PT_IPAT : PT_U | PT_G);
+    pt_prop others =
+        PT_A | PT_D | PT_TRACKED | PT_WRITABLE | PT_SOFT0 | PT_SOFT1 | PT_SOFT2 | (ept ? PT_IPAT : PT_U | PT_G);
 
     return prop | ((pt_prop)tree_random(tree, PT_ALL + 1u) & others);
 }

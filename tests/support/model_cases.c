@@ -46,6 +46,17 @@ static struct op two_levels_of_shared_tables[] = {
     {.code = OP_SYNC, .all = 1},
 };
 
+/* Dirty pieces of a huge leaf in a shared table; one of its owners puts the leaf together again, without W. */
+static struct op a_shared_table_of_dirty_pieces_collapses[] = {
+    {.code = OP_MAP, .tree = 2, .level = 2, .prop = PT_R | PT_W | PT_D},
+    {.code = OP_SPLIT, .tree = 2, .level = 1},
+    {.code = OP_SHARE, .length = 2 * MIB2, .from = 2},
+    {.code = OP_COLLAPSE, .level = 2},
+    {.code = OP_PROTECT, .length = MIB2, .set = PT_W},
+    {.code = OP_PROTECT, .length = MIB2, .clear = PT_W | PT_R},
+    {.code = OP_SYNC, .all = 1},
+};
+
 struct model_case {
     const char *name;
     struct op *ops;
@@ -58,7 +69,8 @@ struct model_case {
     }
 
 static const struct model_case cases[] = {CASE(share_of_a_share), CASE(more_shared_tables_than_a_gather_takes),
-                                          CASE(two_levels_of_shared_tables)};
+                                          CASE(two_levels_of_shared_tables),
+                                          CASE(a_shared_table_of_dirty_pieces_collapses)};
 
 size_t model_cases(void)
 {

@@ -110,7 +110,8 @@ static pt_prop draw_prop(struct choices *choices)
 {
     static const pt_prop rights[8] = {PT_RWX, PT_RWX, PT_RW, PT_RW, PT_R, PT_RX, PT_X, 0};
     static const pt_prop types[6] = {PT_WB, PT_WB, PT_UC, PT_WT, PT_WC, PT_UCMINUS};
-    static const pt_prop extras[8] = {0, 0, PT_A, PT_D, PT_A | PT_D, PT_SOFT0 | PT_SOFT2, PT_G | PT_IPAT, PT_SOFT1};
+    static const pt_prop extras[8] = {
+        0, 0, PT_A, PT_D, PT_A | PT_D, PT_SOFT0 | PT_SOFT2, PT_G | PT_IPAT, PT_SOFT1 | PT_WRITABLE};
     pt_prop prop = PT_U | (choose(choices, 3) ? PT_TRACKED : 0);
 
     /* Mostly the same, so that there is something to collapse. */

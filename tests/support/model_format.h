@@ -56,6 +56,7 @@ struct raw_visit {
     bool (*leaves)(void *ctx, const struct raw_run *run);
     bool (*table)(void *ctx, uint64_t pa, unsigned level, uint64_t start);
     uint64_t start, end;
+    uint64_t unsafe; /* an entry met that hardware must not find; 0: none */
 };
 
 struct model_format {

@@ -4,6 +4,18 @@
 #include "tests/support/ept_format.h"
 #include "tests/support/model_format.h"
 
+/* Of a live leaf: does a processor find in it nothing but what it says? From the manuals: a page with D and without W
+ * is one of a shadow stack in x86-64 tables; an entry that is not present must not lead to memory, of which there is
+ * none as far up as 2^51, because of L1TF; and nothing but a leaf without rights has bit 52. */
+static bool is_safe(uint64_t entry)
+{
+    bool present = (entry & (is_ept() ? 7 : 1)) != 0, w = entry & 2, d = entry & 1ull << 6;
+
+    if (!present)
+        return (entry & 0x000ffffffffff000ull) >= 1ull << 51;
+    return (entry & 1ull << 52) == 0 && (is_ept() || w || !d);
+}
+
 /* One table, `start` being the address of its first entry; rights are those of the path so far. */
 static bool walk_table(const struct pt *pt, struct raw_visit *visit, uint64_t pa, unsigned level, uint64_t start,
                        pt_prop rights)
@@ -19,13 +31,15 @@ static bool walk_table(const struct pt *pt, struct raw_visit *visit, uint64_t pa
         count = 1;
         if (!fmt_is_live(entry))
             continue;
+        if (fmt_is_leaf(entry, level) && !is_safe(entry))
+            visit->unsafe = entry;
         if (!fmt_is_leaf(entry, level)) {
             if (visit->table(visit->ctx, fmt_address(entry), level - 1, at) &&
                 !walk_table(pt, visit, fmt_address(entry), level - 1, at, rights & fmt_prop(entry)))
                 return false;
             continue;
         }
-        while (i + count < last && pt_load(&entries[i + count]) == entry + count * size)
+        while (i + count < last && pt_load(&entries[i + count]) == fmt_piece(entry, count * size, level))
             count++;
         if (!visit->leaves(visit->ctx, &(struct raw_run){.start = at,
                                                          .end = at + count * size,

@@ -116,7 +116,7 @@ static bool hook_get(void *ctx, uint64_t hpa, unsigned level, uint64_t count)
     for (uint64_t i = 0; i < count; i++)
         list[i]++;
     lab->held[level] += (int64_t)count;
-    lab->call.unflushed[level] -= (int64_t)count;
+    lab->call.unflushed -= (int64_t)(count << 9 * (level - 1));
     return true;
 }
 
@@ -135,13 +135,16 @@ static void hook_put(void *ctx, uint64_t hpa, unsigned level, uint64_t count)
     lab->held[level] -= (int64_t)count;
     if (lab->call.flushes > 0)
         return;
-    lab->call.unflushed[level] += (int64_t)count;
-    if (lab->call.unflushed[level] > 0)
+    lab->call.unflushed += (int64_t)(count << 9 * (level - 1));
+    if (lab->call.unflushed > 0)
         lab_fail(lab, "frames are put without a flush");
 }
 
-static void flush_tree(struct lab *lab, unsigned tree, const struct pt_range *ranges, size_t count)
+static void flush_tree(struct lab *lab, unsigned tree, const struct pt *pt, unsigned why, const struct pt_range *ranges,
+                       size_t count)
 {
+    if (pt != &lab->trees[tree] || why == 0 || why > (PT_FLUSH_MARKS << 1) - 1)
+        lab_fail(lab, "a flush of tree %u comes for another, or for no reason", tree);
     lab->call.flushes++;
     lab->quiesced = false;
     for (unsigned gather = 0; gather < MODEL_GATHERS; gather++)
@@ -150,9 +153,10 @@ static void flush_tree(struct lab *lab, unsigned tree, const struct pt_range *ra
 }
 
 #define FLUSH_HOOK(tree)                                                                                               \
-    static void hook_flush_##tree(void *ctx, const struct pt_range *ranges, size_t count)                              \
+    static void hook_flush_##tree(void *ctx, const struct pt *pt, unsigned why, const struct pt_range *ranges,         \
+                                  size_t count)                                                                        \
     {                                                                                                                  \
-        flush_tree(ctx, tree, ranges, count);                                                                          \
+        flush_tree(ctx, tree, pt, why, ranges, count);                                                                 \
     }
 FLUSH_HOOK(0)
 FLUSH_HOOK(1)
@@ -186,8 +190,8 @@ static void hook_quiesce(void *ctx)
 
 static void configure(struct lab *lab, unsigned tree, unsigned variant)
 {
-    static void (*const flushes[MODEL_TREES])(void *, const struct pt_range *, size_t) = {hook_flush_0, hook_flush_1,
-                                                                                          hook_flush_2, hook_flush_3};
+    static void (*const flushes[MODEL_TREES])(void *, const struct pt *, unsigned, const struct pt_range *,
+                                              size_t) = {hook_flush_0, hook_flush_1, hook_flush_2, hook_flush_3};
     struct pt_config *config = &lab->configs[tree];
     unsigned caps = PT_CAP_2M | PT_CAP_1G | PT_CAP_EXEC_ONLY | PT_CAP_AD;
 

@@ -28,8 +28,8 @@ struct lab_call {
     long allocations_left, gets_left; /* before the hook fails; -1: never */
     bool refused;
     unsigned flushes;
-    int64_t unflushed[PT_HUGE_LEVEL + 1]; /* [level]: puts before any flush, less gets */
-    uint64_t used;                        /* tables, before the call */
+    int64_t unflushed; /* frames put before any flush, less those gotten; in a split they are the same */
+    uint64_t used;     /* tables, before the call */
     int64_t held[PT_HUGE_LEVEL + 1];
 };
 

@@ -43,6 +43,10 @@ static void print_PROP(uint64_t value)
             printf("%s%s", between, bits[i]);
             between = " | ";
         }
+    if (value & PT_WRITABLE) {
+        printf("%sPT_WRITABLE", between);
+        between = " | ";
+    }
     if (value & PT_MT_MASK)
         printf("%s%s", between, types[value >> 12 & 7]);
 }

@@ -131,7 +131,7 @@ struct script script_of_seed(uint64_t seed, size_t steps, unsigned levels, bool 
 #define OP_BYTES 40u
 struct script script_of_bytes(const uint8_t *bytes, size_t length, unsigned levels);
 
-/* Prints the list as an initializer that can be pasted into tests/model/ept_cases.h. */
+/* Prints the list as an initializer that can be pasted into tests/support/model_cases.c. */
 void script_print(const struct script *script);
 
 const char *op_name(enum op_code code);

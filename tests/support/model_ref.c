@@ -46,13 +46,24 @@ void ref_stale_flush(struct ref_stale *stale, uint64_t start, uint64_t end)
     }
 }
 
-enum pt_status ref_begin(const struct ref_cursor *cursor, uint64_t length, bool writing)
+enum pt_status ref_begin(const struct ref_cursor *cursor, uint64_t *length, bool writing)
 {
     if (!cursor->open || (writing && !cursor->writes))
         return PT_EMODE;
-    if (length == 0 || length % PT_PAGE_SIZE != 0)
+    if (*length == PT_TO_END && cursor->at == cursor->end)
+        return PT_END;
+    if (*length == PT_TO_END)
+        *length = cursor->end - cursor->at;
+    if (*length == 0 || *length % PT_PAGE_SIZE != 0)
         return PT_EINVAL;
-    return length <= cursor->end - cursor->at ? PT_OK : PT_ERANGE;
+    return *length <= cursor->end - cursor->at ? PT_OK : PT_ERANGE;
+}
+
+enum pt_status ref_begin_step(const struct ref_cursor *cursor, uint64_t *length, bool writing)
+{
+    enum pt_status status = ref_begin(cursor, length, writing);
+
+    return status == PT_EINVAL && *length == 0 && cursor->at == cursor->end ? PT_END : status;
 }
 
 /* The largest slot around a hole in which nothing is mapped. */
@@ -115,7 +126,7 @@ enum pt_status ref_next(struct ref_cursor *cursor, const struct pt_item *item)
 
 enum pt_status ref_find_next(struct ref_cursor *cursor, uint64_t length, struct pt_item *item)
 {
-    enum pt_status status = ref_begin(cursor, length, false);
+    enum pt_status status = ref_begin_step(cursor, &length, false);
     uint64_t end = cursor->at + length;
     size_t i;
 

@@ -60,8 +60,10 @@ void ref_stale_note(struct ref_stale *stale, uint64_t start, uint64_t end);
 /* Forgets what this range covers. */
 void ref_stale_flush(struct ref_stale *stale, uint64_t start, uint64_t end);
 
-/* What every operation on a range checks first. */
-enum pt_status ref_begin(const struct ref_cursor *cursor, uint64_t length, bool writing);
+/* What every operation on a range checks first; PT_TO_END becomes a length. */
+enum pt_status ref_begin(const struct ref_cursor *cursor, uint64_t *length, bool writing);
+/* The same for those that look for a leaf: nothing is left of a depleted cursor's claim. */
+enum pt_status ref_begin_step(const struct ref_cursor *cursor, uint64_t *length, bool writing);
 
 enum pt_status ref_query(const struct ref_cursor *cursor, struct pt_item *item);
 /* `item`: the slot the cursor stands in. */

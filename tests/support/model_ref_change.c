@@ -31,10 +31,12 @@ bool ref_all_allowed(const struct ref_tree *tree, const struct segments *map, ui
 }
 
 /* Would hardware that still has the old properties do what the new ones forbid, or fail to set A or D? */
-static bool is_tightened(pt_prop old, pt_prop new)
+static bool is_tightened(const struct ref_tree *tree, pt_prop old, pt_prop new)
 {
-    pt_prop kept = PT_R | PT_W | PT_X | PT_U | PT_A | PT_D | PT_G;
+    pt_prop kept = PT_R | PT_W | PT_X | PT_U | PT_G | (tree->caps & PT_CAP_AD ? PT_A | PT_D : 0);
 
+    if ((old & PT_RWX) == 0)
+        return false; /* it had nothing */
     return (old & ~new &kept) != 0 || ((old ^ new) & (PT_MT_MASK | PT_IPAT)) != 0;
 }
 
@@ -45,7 +47,7 @@ void ref_change(struct ref_tree *tree, struct ref_stale *stale, uint64_t start, 
     for (size_t i = segments_find(map, start); i < map->count && map->list[i].start < end; i++) {
         struct segment part = segment_clip(map->list[i], start, end);
 
-        if (is_tightened(part.prop, ref_changed(part.prop, change)))
+        if (is_tightened(tree, part.prop, ref_changed(part.prop, change)))
             ref_stale_note(stale, part.start, part.end);
     }
     segments_change(&tree->map, start, end, change);
@@ -105,12 +107,12 @@ enum pt_status ref_map(struct ref_cursor *cursor, uint64_t hpa, unsigned level, 
     enum pt_status status;
     uint64_t size;
 
-    if (!cursor->open)
+    if (!cursor->open || !cursor->writes)
         return PT_EMODE;
     if (level == 0 || level > ref_highest_leaf(cursor->tree))
         return PT_EINVAL;
     size = pt_slot_size(level);
-    status = ref_begin(cursor, size, true);
+    status = ref_begin(cursor, &size, true);
     if (status != PT_OK)
         return status;
     if ((hpa | cursor->at) % size != 0 || !map_allowed(cursor->tree, hpa, size, prop))
@@ -120,7 +122,7 @@ enum pt_status ref_map(struct ref_cursor *cursor, uint64_t hpa, unsigned level, 
 
 enum pt_status ref_map_range(struct ref_cursor *cursor, uint64_t hpa, uint64_t length, pt_prop prop)
 {
-    enum pt_status status = ref_begin(cursor, length, true);
+    enum pt_status status = ref_begin(cursor, &length, true);
 
     if (status != PT_OK)
         return status;
@@ -131,7 +133,7 @@ enum pt_status ref_map_range(struct ref_cursor *cursor, uint64_t hpa, uint64_t l
 
 enum pt_status ref_protect_range(struct ref_cursor *cursor, uint64_t length, struct pt_change change)
 {
-    enum pt_status status = ref_begin(cursor, length, true);
+    enum pt_status status = ref_begin(cursor, &length, true);
     uint64_t end = cursor->at + length;
 
     if (status != PT_OK)
@@ -163,7 +165,7 @@ static void narrow(struct pt_item *item, uint64_t end)
 enum pt_status ref_protect_next(struct ref_cursor *cursor, uint64_t length, struct pt_change change,
                                 struct pt_item *item)
 {
-    enum pt_status status = ref_begin(cursor, length, true);
+    enum pt_status status = ref_begin_step(cursor, &length, true);
     uint64_t end = cursor->at + length, at = cursor->at;
 
     if (status != PT_OK)
@@ -200,7 +202,7 @@ static void remove_range(struct ref_cursor *cursor, uint64_t start, uint64_t end
 
 enum pt_status ref_unmap_range(struct ref_cursor *cursor, uint64_t length)
 {
-    enum pt_status status = ref_begin(cursor, length, true);
+    enum pt_status status = ref_begin(cursor, &length, true);
 
     if (status == PT_OK)
         remove_range(cursor, cursor->at, cursor->at + length);
@@ -209,7 +211,7 @@ enum pt_status ref_unmap_range(struct ref_cursor *cursor, uint64_t length)
 
 enum pt_status ref_take_next(struct ref_cursor *cursor, uint64_t length, struct pt_item *item)
 {
-    enum pt_status status = ref_begin(cursor, length, true);
+    enum pt_status status = ref_begin_step(cursor, &length, true);
     uint64_t end = cursor->at + length;
 
     if (status == PT_OK)
@@ -236,7 +238,7 @@ static uint64_t frames_in(const struct segments *map, uint64_t start, uint64_t e
 
 enum pt_status ref_take_subtree(struct ref_cursor *cursor, uint64_t length, bool claimed, struct pt_item *item)
 {
-    enum pt_status status = ref_begin(cursor, length, true);
+    enum pt_status status = ref_begin_step(cursor, &length, true);
     uint64_t start = cursor->at, end = cursor->at + length, size, slot;
 
     if (status == PT_OK)

@@ -4,13 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum pt_status begin_copy(const struct ref_cursor *dst, const struct ref_cursor *src, uint64_t length,
+static enum pt_status begin_copy(const struct ref_cursor *dst, const struct ref_cursor *src, uint64_t *length,
                                  struct pt_change to_dst, struct pt_change to_src)
 {
-    enum pt_status status = ref_begin(dst, length, true);
+    enum pt_status status = ref_begin(src, length, (to_src.set | to_src.clear) != 0);
 
-    if (status == PT_OK)
-        status = ref_begin(src, length, (to_src.set | to_src.clear) != 0);
+    if (status == PT_OK || (status == PT_END && !(dst->open && dst->writes)))
+        status = ref_begin(dst, length, true);
     if (status != PT_OK)
         return status;
     if (!ref_change_allowed(dst->tree, to_dst) || !ref_change_allowed(src->tree, to_src))
@@ -34,7 +34,7 @@ static void insert_copy(struct ref_cursor *dst, struct segment part, uint64_t de
 enum pt_status ref_copy_from(struct ref_cursor *dst, struct ref_cursor *src, uint64_t length, struct pt_change to_dst,
                              struct pt_change to_src)
 {
-    enum pt_status status = begin_copy(dst, src, length, to_dst, to_src);
+    enum pt_status status = begin_copy(dst, src, &length, to_dst, to_src);
     uint64_t start = src->at, end = src->at + length, delta = dst->at - src->at;
     struct segment *parts;
     size_t first, count = 0;
@@ -66,7 +66,7 @@ enum pt_status ref_copy_from(struct ref_cursor *dst, struct ref_cursor *src, uin
 enum pt_status ref_share_from(struct ref_cursor *dst, struct ref_cursor *src, uint64_t length, bool alike)
 {
     struct pt_change read_only = {.clear = PT_W};
-    enum pt_status status = begin_copy(dst, src, length, read_only, read_only);
+    enum pt_status status = begin_copy(dst, src, &length, read_only, read_only);
 
     if (status == PT_OK && !alike)
         status = PT_EINVAL;
@@ -100,14 +100,16 @@ enum pt_status ref_collapse(struct ref_cursor *cursor, unsigned level)
     struct segments *map = &cursor->tree->map;
     pt_prop marks = 0, other = 0;
     struct segment whole;
+    uint64_t size;
     size_t i, first;
     enum pt_status status;
 
-    if (!cursor->open)
+    if (!cursor->open || !cursor->writes)
         return PT_EMODE;
     if (level < 2 || level > ref_highest_leaf(cursor->tree))
         return PT_EINVAL;
-    status = ref_begin(cursor, pt_slot_size(level), true);
+    size = pt_slot_size(level);
+    status = ref_begin(cursor, &size, true);
     if (status != PT_OK)
         return status;
     if (cursor->at % pt_slot_size(level) != 0)
@@ -144,7 +146,7 @@ enum pt_status ref_collapse(struct ref_cursor *cursor, unsigned level)
 enum pt_status ref_harvest(struct ref_cursor *cursor, uint64_t length, pt_prop bits, bool clear, struct pt_range *run)
 {
     const struct segments *map = &cursor->tree->map;
-    enum pt_status status = ref_begin(cursor, length, clear);
+    enum pt_status status = ref_begin_step(cursor, &length, clear);
     uint64_t start, end;
     size_t i;
 

@@ -68,6 +68,8 @@ bool verify_range(struct lab *lab, unsigned tree, uint64_t start, uint64_t end)
     visit.end = compare.end = pt->size - end < margin ? pt->size : end + margin;
     compare.next = segments_find(compare.map, compare.at);
     lab->format->raw_walk(pt, &visit);
+    if (visit.unsafe)
+        lab_fail(lab, "hardware must not find the entry 0x%llx", (unsigned long long)visit.unsafe);
     if (!lab->failure[0] && compare.at < compare.end && compare.next < compare.map->count &&
         compare.map->list[compare.next].start < compare.end)
         differs(&compare, NULL);

@@ -5,10 +5,14 @@
 
 #include "tests/support/ept_picture_body.h"
 
+#include "tests/support/ept_config_body.h"
+
 #include "tests/support/ept_map_body.h"
 
 #include "tests/support/ept_change_body.h"
 
 #include "tests/support/ept_refuse_body.h"
+
+#include "tests/support/ept_flush_body.h"
 
 #include "tests/support/ept_copy_body.h"

@@ -107,6 +107,90 @@ START_TEST(a_count_that_would_overflow_is_refused_whole)
 }
 END_TEST
 
+START_TEST(a_leaf_is_shared_when_anything_of_it_is)
+{
+    static const uint64_t inside[3] = {KIB4, MIB2, 0};
+
+    for (unsigned level = 1; level <= 3; level++) {
+        uint64_t leaf = HPA + GIB1;
+
+        OK(pt_frames_get(&frames, leaf, level, 1));
+        NO(pt_frames_shared(&frames, leaf, level));
+        for (unsigned other = 1; other <= 3; other++) {
+            uint64_t hpa = other < level ? leaf + inside[other - 1] : leaf;
+
+            OK(pt_frames_get(&frames, hpa, other, 1));
+            OK(pt_frames_shared(&frames, leaf, level));
+            pt_frames_put(&frames, hpa, other, 1);
+            NO(pt_frames_shared(&frames, leaf, level));
+        }
+        if (level < 3) {
+            OK(pt_frames_get(&frames, leaf + pt_slot_size(level), level, 1)); /* the neighbour */
+            NO(pt_frames_shared(&frames, leaf, level));
+            pt_frames_put(&frames, leaf + pt_slot_size(level), level, 1);
+        }
+        pt_frames_put(&frames, leaf, level, 1);
+    }
+    OK(pt_frames_shared(&frames, HPA + 4 * GIB1, 1)); /* not counted here: who knows */
+}
+END_TEST
+
+/* Every counter of every level is inside the bytes that were asked for, and in nobody else's place. */
+START_TEST(counts_need_no_more_memory_than_they_say)
+{
+    static const uint64_t counts[] = {1, 2, 511, 512, 513, 1024, 0x3ffff, 0x40000, 0x40001, 0x40200};
+    uint64_t count = counts[_i], bytes = pt_frames_bytes(count), all = 0;
+    unsigned char *place = malloc(bytes + 64);
+    struct pt_frames small;
+
+    ck_assert_uint_eq(bytes, PT_FRAMES_BYTES(count));
+    ck_assert_uint_le(bytes, 4 * count + count / 64 + 12);
+    memset(place, 0, bytes);
+    memset(place + bytes, 0xaa, 64);
+    OK(pt_frames_init(&small, place, HPA, count, NULL, NULL));
+    for (unsigned level = 1; level <= 3; level++) {
+        uint64_t leaves = count >> 9 * (level - 1), size = pt_slot_size(level);
+
+        if (leaves > 0)
+            OK(pt_frames_get(&small, HPA, level, leaves));
+        NO(pt_frames_get(&small, HPA + leaves * size, level, 1)); /* not whole, or not there */
+        all += leaves;
+    }
+    for (unsigned level = 1; level <= 3; level++)
+        for (uint64_t i = 0; i < count; i++)
+            if (pt_frames_count(&small, HPA + i * KIB4, level) != (i >> 9 * (level - 1) < count >> 9 * (level - 1)))
+                ck_abort_msg("frame %llu has another count of level %u", (unsigned long long)i, level);
+    for (unsigned level = 1; level <= 3; level++)
+        if (count >> 9 * (level - 1) > 0)
+            pt_frames_put(&small, HPA, level, count >> 9 * (level - 1));
+    for (uint64_t i = 0; i < bytes; i++)
+        if (place[i] != 0)
+            ck_abort_msg("byte %llu is not 0 again", (unsigned long long)i);
+    for (unsigned i = 0; i < 64; i++)
+        ck_assert_uint_eq(place[bytes + i], 0xaa);
+    ck_assert_uint_gt(all, 0);
+    free(place);
+}
+END_TEST
+
+START_TEST(counts_can_be_a_static_array)
+{
+    static uint32_t counts[PT_FRAMES_BYTES(700) / 4];
+    struct pt_frames small;
+
+    ck_assert_uint_eq(sizeof(counts), pt_frames_bytes(700));
+    ck_assert_uint_lt(sizeof(counts), 3000);
+    OK(pt_frames_init(&small, counts, HPA, 700, NULL, NULL));
+    OK(pt_frames_get(&small, HPA, 2, 1));
+    OK(pt_frames_get(&small, HPA + 511 * KIB4, 1, 189));
+    ck_assert_uint_eq(pt_frames_references(&small, HPA + 511 * KIB4), 2);
+    ck_assert_uint_eq(pt_frames_references(&small, HPA + 699 * KIB4), 1);
+    pt_frames_put(&small, HPA, 2, 1);
+    pt_frames_put(&small, HPA + 511 * KIB4, 1, 189);
+    ck_assert_uint_eq(pt_frames_references(&small, HPA + 511 * KIB4), 0);
+}
+END_TEST
+
 static void *hammer(void *arg)
 {
     uint64_t random = (uintptr_t)arg + 3;
@@ -185,6 +269,9 @@ int main(void)
     tcase_add_test(tcase, runs_cross_units);
     tcase_add_test(tcase, what_is_not_counted_is_refused);
     tcase_add_test(tcase, a_count_that_would_overflow_is_refused_whole);
+    tcase_add_test(tcase, a_leaf_is_shared_when_anything_of_it_is);
+    tcase_add_loop_test(tcase, counts_need_no_more_memory_than_they_say, 0, 10);
+    tcase_add_test(tcase, counts_can_be_a_static_array);
     tcase_add_test(tcase, threads_release_nothing_twice);
     tcase_add_test(tcase, the_arena_gives_zeroed_pages_and_takes_them_back);
     suite_add_tcase(suite, tcase);

@@ -57,6 +57,8 @@ static void check_leaf(const struct pt_image *image, uint64_t address, const str
     ck_assert_uint_eq(entry >> d & 1, (item->prop & PT_D) != 0);
     ck_assert((entry & PT_IMAGE_LIVE) != 0);
     ck_assert_uint_eq((entry & PT_IMAGE_TRACKED) != 0, (item->prop & PT_TRACKED) != 0);
+    ck_assert_uint_eq((entry & (ept ? PT_IMAGE_WRITABLE_EPT : PT_IMAGE_WRITABLE_X86)) != 0,
+                      (item->prop & PT_WRITABLE) != 0);
     ck_assert_uint_eq(entry >> PT_IMAGE_SOFT_SHIFT & 7, item->prop / PT_SOFT0 & 7);
     if (!some) {
         ck_assert_int_eq(answer.result, ept ? WALK_VIOLATION : WALK_PAGE_FAULT);

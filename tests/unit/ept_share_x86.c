@@ -7,6 +7,8 @@
 
 #include "tests/support/ept_share_body.h"
 
+#include "tests/support/ept_resolve_body.h"
+
 #include "tests/support/ept_owner_body.h"
 
 #include "tests/support/ept_private_body.h"

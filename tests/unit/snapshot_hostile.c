@@ -247,7 +247,7 @@ START_TEST(every_field_of_the_state_is_checked_and_named)
         {OF_CONTENT, LAYOUT_MACHINE, 8, 4, 9, "machine: cpus is 9: must be 1 to 8"},
         {OF_CONTENT, LAYOUT_MACHINE, 52, 4, 1, "machine: reserved is 1"},
         {OF_CONTENT, LAYOUT_VCPU, 0, 4, 0, "vcpu 0: record type 0 is not known"},
-        {OF_CONTENT, LAYOUT_VCPU, 0, 4, 11, "vcpu 0: record type 11 is not known"},
+        {OF_CONTENT, LAYOUT_VCPU, 0, 4, 12, "vcpu 0: record type 12 is not known"},
         {OF_CONTENT, LAYOUT_VCPU, 0, 4, UINT32_MAX, "vcpu 0: record type 4294967295 is not known"},
         {OF_CONTENT, LAYOUT_VCPU, 4, 4, 143, "vcpu 0: record type 1: padding is not zero"},
         {OF_CONTENT, LAYOUT_VCPU, 4, 4, UINT32_MAX, "vcpu 0: record type 1: bytes is 4294967295, beyond the end"},
@@ -262,7 +262,7 @@ START_TEST(every_field_of_the_state_is_checked_and_named)
         {OF_CONTENT, LAYOUT_VCPU, HALTED + 8, 1, 2, "vcpu 0: halted is 2: must be 0 or 1"},
         {OF_CONTENT, LAYOUT_VCPU, HALTED + 15, 1, 1, "vcpu 0: record type 10: padding is not zero"},
         {OF_CONTENT, LAYOUT_VCPU, HALTED, 8, 9 | UINT64_C(8) << 32, "vcpu 0: record type 9 (tsc) is there twice"},
-        {OF_CONTENT, LAYOUT_DEVICES, 0, 4, 2, "devices: record type 2 is not known"},
+        {OF_CONTENT, LAYOUT_DEVICES, 0, 4, 3, "devices: record type 3 is not known"},
         {OF_CONTENT, LAYOUT_DEVICES, 4, 4, 10, "devices: uart: bytes is 10: must be 9"},
         {OF_CONTENT, LAYOUT_DEVICES, 16, 1, 2, "devices: uart: looped_ready is 2"},
     };

@@ -37,7 +37,7 @@ START_TEST(help_lists_the_commands)
     expect("help", 0, "Usage: vmctl [OPTION...] COMMAND");
     ck_assert_ptr_nonnull(strstr(output, "\n  fork [GUEST] "));
     ck_assert_ptr_nonnull(strstr(output, "\n  kill GUEST... "));
-    ck_assert_ptr_nonnull(strstr(output, "fork, restore: do not start"));
+    ck_assert_ptr_nonnull(strstr(output, "fork, reset, restore: do not start"));
     char *same = strdup(output);
     expect("--help", 0, "Usage");
     ck_assert_str_eq(output, same);

@@ -75,6 +75,17 @@ const json_t *event_data(const json_t *event);
 int client_read_memory(struct client *client, uint64_t guest, uint64_t gpa, size_t length, void *buffer,
                        struct client_error *error);
 
+/* Writes guest memory of any length, likewise. Where it fails, pieces of 64 KiB before may have been written. */
+int client_write_memory(struct client *client, uint64_t guest, uint64_t gpa, size_t length, const void *buffer,
+                        struct client_error *error);
+
+/* Gives the guest's UART bytes to receive, in pieces of 4 KiB, of which each is taken whole or not. */
+int client_console_write(struct client *client, uint64_t guest, size_t length, const void *buffer,
+                         struct client_error *error);
+
+/* As standard base64 with padding, for the caller to free; NULL when out of memory. */
+char *client_base64_encode(const void *bytes, size_t length);
+
 /* Decodes standard base64 with padding into a new buffer of *length bytes; NULL where it is not base64. */
 unsigned char *client_base64_decode(const char *text, size_t *length);
 

@@ -61,6 +61,7 @@ pt_prop entry_prop(enum pt_image_format format, uint64_t entry)
     pt_prop prop = format == PT_IMAGE_EPT ? ept_prop(entry) : x86_prop(entry);
 
     prop |= (entry & PT_IMAGE_TRACKED) ? PT_TRACKED : 0;
+    prop |= (entry & (format == PT_IMAGE_EPT ? PT_IMAGE_WRITABLE_EPT : PT_IMAGE_WRITABLE_X86)) ? PT_WRITABLE : 0;
     return prop | (pt_prop)(entry >> PT_IMAGE_SOFT_SHIFT & 7) * PT_SOFT0;
 }
 
@@ -96,9 +97,9 @@ void entry_words(enum pt_image_format format, uint64_t entry, unsigned level, ch
     }
     if (prop / PT_SOFT0 & 7)
         snprintf(soft, sizeof(soft), ", soft %u", (unsigned)(prop / PT_SOFT0 & 7));
-    snprintf(text, room, "%s 0x%" PRIx64 ", %s%s%s%s%s%s%s%s%s", leaf ? "leaf" : "table", entry_address(entry, level),
+    snprintf(text, room, "%s 0x%" PRIx64 ", %s%s%s%s%s%s%s%s%s%s", leaf ? "leaf" : "table", entry_address(entry, level),
              letters_of(prop, PT_R, "rwxu", rights), leaf ? ", " : "", leaf ? memory_type_word(prop) : "",
              (prop & PT_A) ? ", accessed" : "", leaf && (prop & PT_D) ? ", dirty" : "",
              leaf && (prop & PT_G) ? ", global" : "", leaf && (prop & PT_IPAT) ? ", ipat" : "",
-             (prop & PT_TRACKED) ? ", tracked" : "", soft);
+             (prop & PT_TRACKED) ? ", tracked" : "", leaf && (prop & PT_WRITABLE) ? ", writable" : "", soft);
 }

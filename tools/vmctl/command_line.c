@@ -9,14 +9,25 @@
 
 const char *argp_program_version = "vmctl " CLEAVE_VERSION;
 
-enum { KEY_PAUSED = 0x100, KEY_RAW, KEY_DIFF, KEY_COMPRESS, KEY_EAGER, KEY_ALL, KEY_PAST, KEY_USAGE };
+enum {
+    KEY_PAUSED = 0x100,
+    KEY_RAW,
+    KEY_DIFF,
+    KEY_COMPRESS,
+    KEY_EAGER,
+    KEY_ALL,
+    KEY_PAST,
+    KEY_UNTIL,
+    KEY_TIMEOUT,
+    KEY_USAGE
+};
 
 const struct argp_option vmctl_options[] = {
     {"socket", 's', "PATH", 0, "The VMM's control socket (default: $CLEAVE_SOCKET)", 0},
     {"json", 'j', NULL, 0, "Print what the VMM returns, as one line of JSON", 0},
     {"guest", 'g', "GUEST", 0, "which guest (fork: 0, events: all)", 1},
     {"count", 'n', "N", 0, "how many children (default: 1)", 1},
-    {"paused", KEY_PAUSED, NULL, 0, "do not start what is made", 1},
+    {"paused", KEY_PAUSED, NULL, 0, "do not start it", 1},
     {"diff", KEY_DIFF, NULL, 0, "only what changed since the guest's last snapshot or restore", 1},
     {"compress", KEY_COMPRESS, NULL, 0, "a smaller file, read whole when it is restored", 1},
     {"eager", KEY_EAGER, NULL, 0, "read and check all of the file first", 1},
@@ -24,6 +35,8 @@ const struct argp_option vmctl_options[] = {
     {"follow", 'f', NULL, 0, "go on with what it writes, until it ends", 1},
     {"all", KEY_ALL, NULL, 0, "every guest that lives", 1},
     {"past", KEY_PAST, NULL, 0, "first the marks that were made before", 1},
+    {"until", KEY_UNTIL, "WHAT", 0, "stop there too: mark, ready, or mark,ready", 1},
+    {"timeout", KEY_TIMEOUT, "MS", 0, "how many milliseconds at most (default: no limit)", 1},
     {"help", '?', NULL, 0, "Give this help, or a command's own", -1},
     {"usage", KEY_USAGE, NULL, 0, "Give a short usage message", -1},
     {"version", 'V', NULL, 0, "Print program version", -1},
@@ -35,10 +48,10 @@ static const struct {
     int key;
     unsigned option;
 } taken_by_some[] = {
-    {'g', OPTION_GUEST},       {'n', OPTION_COUNT},     {KEY_PAUSED, OPTION_PAUSED},
-    {KEY_RAW, OPTION_RAW},     {KEY_DIFF, OPTION_DIFF}, {KEY_COMPRESS, OPTION_COMPRESS},
-    {KEY_EAGER, OPTION_EAGER}, {'f', OPTION_FOLLOW},    {KEY_ALL, OPTION_ALL},
-    {KEY_PAST, OPTION_PAST},
+    {'g', OPTION_GUEST},       {'n', OPTION_COUNT},       {KEY_PAUSED, OPTION_PAUSED},
+    {KEY_RAW, OPTION_RAW},     {KEY_DIFF, OPTION_DIFF},   {KEY_COMPRESS, OPTION_COMPRESS},
+    {KEY_EAGER, OPTION_EAGER}, {'f', OPTION_FOLLOW},      {KEY_ALL, OPTION_ALL},
+    {KEY_PAST, OPTION_PAST},   {KEY_UNTIL, OPTION_UNTIL}, {KEY_TIMEOUT, OPTION_TIMEOUT},
 };
 
 unsigned option_of(int key)
@@ -151,7 +164,7 @@ static void read_parameters(const struct subcommand *subcommand, struct argument
         snprintf(plain, sizeof plain, "%.*s", (int)strcspn(name, ".]"), name);
         if (parameter_is_number(parameter))
             arguments->parameters[i] = read_number(plain, arguments->words[i]);
-        else if (strcmp(plain, "FILE") == 0)
+        else if (strncmp(plain, "FILE", 4) == 0)
             arguments->file = arguments->words[i];
         else if (strcmp(plain, "COMMAND") == 0)
             must_find(arguments->words[i]);
@@ -213,6 +226,12 @@ static error_t parse(int key, char *text, struct argp_state *state)
         break;
     case 'n':
         arguments->count = read_number("--count", text);
+        break;
+    case KEY_UNTIL:
+        arguments->until = text;
+        break;
+    case KEY_TIMEOUT:
+        arguments->timeout_ms = read_number("--timeout", text);
         break;
     case '?':
         line->wants_help = true;

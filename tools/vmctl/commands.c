@@ -176,7 +176,10 @@ static int show_reset(const json_t *report)
 
 int run_reset(struct client *client, const struct arguments *arguments)
 {
-    return call_and_show(client, arguments, "reset", guest_parameter(arguments), show_reset);
+    json_t *parameters = guest_parameter(arguments);
+    if (arguments->options & OPTION_PAUSED)
+        json_object_set_new(parameters, "paused", json_true());
+    return call_and_show(client, arguments, "reset", parameters, show_reset);
 }
 
 static bool has_ending(const char *name, const char *ending)

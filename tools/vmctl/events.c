@@ -9,9 +9,9 @@
 #include <strings.h>
 #include <unistd.h>
 
-static const char *const known[] = {"STARTED",       "PAUSED", "RESUMED",       "FORKED",
-                                    "RESET",         "MARK",   "OVERLAY_LIMIT", "SNAPSHOT_PROGRESS",
-                                    "SNAPSHOT_DONE", "EXITED", "CRASHED"};
+static const char *const known[] = {
+    "STARTED", "PAUSED",        "RESUMED",           "FORKED",        "RESET",  "MARK",
+    "READY",   "OVERLAY_LIMIT", "SNAPSHOT_PROGRESS", "SNAPSHOT_DONE", "EXITED", "CRASHED"};
 
 #define KNOWN_COUNT (sizeof known / sizeof *known)
 
@@ -57,7 +57,7 @@ static void show_event(const json_t *event)
     uint64_t us = event_timestamp_ns(event) / 1000;
     printf("%8" PRIu64 ".%06" PRIu64 "  g%-4" PRId64 " %s", us / 1000000, us % 1000000, event_guest(event), name);
     const char *reason = member_text(data, "reason");
-    if (strcmp(name, "MARK") == 0) {
+    if (strcmp(name, "MARK") == 0 || strcmp(name, "READY") == 0) {
         printf(" %" PRIu64, member_number(data, "value"));
     } else if (strcmp(name, "FORKED") == 0) {
         show_children(data);

@@ -22,6 +22,8 @@ enum {
     OPTION_ALL = 256,
     OPTION_FOLLOW = 512,
     OPTION_PAST = 1024,
+    OPTION_UNTIL = 2048,
+    OPTION_TIMEOUT = 4096,
 };
 
 #define PARAMETERS_MAX 3
@@ -31,6 +33,8 @@ struct arguments {
     bool json; /* print what the VMM returns, for programs */
     unsigned options;
     uint64_t guest, count;  /* of --guest and --count */
+    const char *until;      /* of --until: words with commas between */
+    uint64_t timeout_ms;    /* of --timeout */
     size_t parameter_count; /* that were given: the subcommand's own, in its order */
     const char **words;     /* each as it was given, */
     uint64_t *parameters;   /* and as a number; 0 where it is none */
@@ -38,7 +42,7 @@ struct arguments {
 };
 
 /* Exit statuses beside 0; a subcommand may return others. */
-enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_NO_PAGE = 3 };
+enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_NO_PAGE = 3, EXIT_TIME = 4 };
 
 /* Prints its one line of error and returns -1, or returns an exit status. */
 typedef int subcommand_fn(struct client *client, const struct arguments *arguments);
@@ -93,6 +97,8 @@ subcommand_fn run_guests, run_tree, run_fork, run_pause, run_resume, run_checkpo
     run_commands, run_quit;
 /* kill.c, memory.c, console.c, marks.c, events.c */
 subcommand_fn run_kill, run_translate, run_read_memory, run_console, run_marks, run_events;
+/* run.c, input.c */
+subcommand_fn run_run, run_wait, run_registers, run_write_memory, run_console_write;
 /* save.c: the subcommands that save guests in files and continue them from there */
 subcommand_fn run_snapshot, run_restore;
 /* snapshot_files.c: those that look at such files */

@@ -56,7 +56,7 @@ struct background *background_new(const char *name)
     pthread_mutex_init(&b->lock, NULL);
     pthread_cond_init(&b->added, NULL);
     pthread_cond_init(&b->idle, NULL);
-    /* Signals are the event loop's. */
+    /* Signals are the program's. */
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);

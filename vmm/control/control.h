@@ -1,6 +1,6 @@
 /*
  * The control socket: serves the protocol of cleave-control(7) on a Unix socket, for vmctl and programs. It
- * calls the machine through vmm/family.h only, on the event-loop thread only, and never waits for a client.
+ * calls the machine through <cleave/cleave.h> only, on the event-loop thread only, and never waits for a client.
  */
 #ifndef VMM_CONTROL_CONTROL_H
 #define VMM_CONTROL_CONTROL_H

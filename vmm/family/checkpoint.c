@@ -16,7 +16,7 @@ int cleave_guest_checkpoint(struct cleave_family *family, uint64_t guest, struct
     if (result == 0)
         result = freeze(&freezing, failure);
     if (result == 0) {
-        machine_set_checkpoint(machine, freezing.state, freezing.fork_result);
+        machine_set_checkpoint(machine, freezing.state);
         machine->checkpoints++;
     }
     *report = (struct cleave_checkpoint_report){freezing.pause_ns, freezing.published_pages};

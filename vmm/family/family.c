@@ -1,4 +1,4 @@
-/* The family: making and freeing it, the registry of guests, and their ends. See <cleave/cleave.h> and internal.h. */
+/* The family: what it is made for, making and freeing it, and what its owner has to call. See <cleave/cleave.h>. */
 #include "vmm/family/internal.h"
 
 #include "vmm/base/bell.h"

@@ -85,7 +85,7 @@ static int freeze_parent(struct forking *f)
     return result;
 }
 
-static int build_child(struct forking *f, unsigned i, bool child_reads_index)
+static int build_child(struct forking *f, unsigned i, int asker)
 {
     struct machine *child = f->children[i];
     const struct machine_state *state = f->freezing.state;
@@ -95,7 +95,8 @@ static int build_child(struct forking *f, unsigned i, bool child_reads_index)
     f->vms[i] = NULL;
     machine_take_devices(child, state);
     console_begin(&child->console, &state->line);
-    child->fork_result = child_reads_index ? i + 1 : f->freezing.fork_result;
+    for (int v = 0; asker >= 0 && v < (int)state->cpus; v++)
+        child->fork_results[v] = v == asker ? i + 1 : 0;
     if (family_inherit_saved(f->family, child, f->parent, f->failure) < 0 ||
         view_share(&child->memory.view, &f->parent->memory.view, f->failure) < 0 ||
         memory_project(&child->memory, child->memory.window, f->failure) < 0 ||
@@ -109,12 +110,12 @@ static int build_child(struct forking *f, unsigned i, bool child_reads_index)
     return 0;
 }
 
-static int build_children(struct forking *f, bool child_reads_index)
+static int build_children(struct forking *f, int asker)
 {
     if (memory_coalesce(&f->parent->memory, family_mapping_budget(f->family), f->failure) < 0)
         return -1;
     for (unsigned i = 0; i < f->count; i++)
-        if (build_child(f, i, child_reads_index) < 0)
+        if (build_child(f, i, asker) < 0)
             return -1;
     return 0;
 }
@@ -181,30 +182,30 @@ static void clean_up(struct forking *f, bool failed)
     pool_prepare(family->pool, failed ? 0 : used);
 }
 
-static int try_fork(struct forking *f, bool paused, bool child_reads_index, uint64_t command_ns)
+static int try_fork(struct forking *f, bool paused, int asker, uint64_t command_ns)
 {
     *f->report = (struct cleave_fork_report){0};
     f->freezing = (struct freezing){.family = f->family};
-    bool done = check(f) == 0 && prepare(f) == 0 && freeze_parent(f) == 0 && build_children(f, child_reads_index) == 0;
+    bool done = check(f) == 0 && prepare(f) == 0 && freeze_parent(f) == 0 && build_children(f, asker) == 0;
     if (done)
         commit(f, paused, command_ns);
     clean_up(f, !done);
     return done ? 0 : -1;
 }
 
-int family_fork(struct cleave_family *family, struct machine *parent, unsigned count, bool paused,
-                bool child_reads_index, struct cleave_fork_report *report, struct cleave_failure *failure)
+int family_fork(struct cleave_family *family, struct machine *parent, unsigned count, bool paused, int asker,
+                struct cleave_fork_report *report, struct cleave_failure *failure)
 {
     uint64_t command_ns = clock_ns();
     const struct forking fresh = {
         .family = family, .parent = parent, .count = count, .report = report, .failure = failure};
     struct forking f = fresh;
-    if (try_fork(&f, paused, child_reads_index, command_ns) == 0)
+    if (try_fork(&f, paused, asker, command_ns) == 0)
         return 0;
     if (failure->kind != CLEAVE_NO_MEMORY)
         return -1;
     /* What ended guests held may still be on its way back: have it, and try once more. */
     background_drain(family->reaper);
     f = fresh;
-    return try_fork(&f, paused, child_reads_index, command_ns);
+    return try_fork(&f, paused, asker, command_ns);
 }

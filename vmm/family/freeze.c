@@ -1,10 +1,8 @@
-/* The pause of forks and checkpoints: see freeze.h. */
+/* The pause of forks, checkpoints and snapshots: see freeze.h. */
 #include "vmm/family/freeze.h"
 
 #include "vmm/base/clock.h"
 #include "vmm/family/internal.h"
-
-#include <cleave/guest_abi.h>
 
 #include <inttypes.h>
 
@@ -82,17 +80,12 @@ static int move(struct freezing *f, struct cleave_failure *failure)
     return 0;
 }
 
-/* The guest may have ended between the command and the stop. A fork that a vCPU has asked for is carried out for this
- * guest alone, and not for who goes on from the same state. */
-static int inspect_stopped(struct freezing *f, struct cleave_failure *failure)
+/* The guest may have ended between the command and the stop. */
+static int inspect_stopped(const struct freezing *f, struct cleave_failure *failure)
 {
     struct machine *machine = f->machine;
     if (report_has_end(machine))
         return fail(failure, CLEAVE_GUEST_NOT_FOUND, "guest %" PRIu64 " has just ended", machine->id);
-    f->fork_result = machine->fork_result;
-    for (unsigned i = 0; i < machine->vm->cpus; i++)
-        if (machine->vm->vcpus[i].waiting)
-            f->fork_result = FORK_REFUSED;
     return 0;
 }
 

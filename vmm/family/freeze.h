@@ -1,6 +1,7 @@
 /*
- * Freezing: the pause that a fork and a checkpoint have in common. The guest stops, its state is saved, and what it has
- * written goes into frozen layers; then it runs on. Afterwards its view names frozen frames only and no page is dirty.
+ * Freezing: the pause that forks, checkpoints and snapshots have in common. The guest stops, its state is saved, and
+ * what it has written goes into frozen layers; then it runs on. Afterwards its view names frozen frames only and no
+ * page is dirty.
  *
  * Where a running guest has written much, most of that is published before the pause, while it runs on.
  *
@@ -20,7 +21,6 @@ struct freezing {
     struct cleave_family *family;
     struct machine *machine;
     struct machine_state *state; /* of the pause; the caller may get it */
-    uint32_t fork_result;        /* what PORT_FORK reads for who goes on from this state */
     struct vm *spare;            /* the VM to move to; after moving, the one that was left */
     uint64_t pause_ns;
     uint64_t phases_ns[CLEAVE_FORK_PHASES];

@@ -15,7 +15,7 @@ int cleave_guest_fork(struct cleave_family *family, uint64_t guest, unsigned cou
     struct machine *parent = family_find_live(family, guest, failure);
     if (!parent)
         return -1;
-    return family_fork(family, parent, count, paused, false, report, failure);
+    return family_fork(family, parent, count, paused, -1, report, failure);
 }
 
 int cleave_guest_save(struct cleave_family *family, const struct cleave_save_request *request, cleave_save_fn *done,

@@ -1,7 +1,6 @@
 /*
- * The family as the files of this room see it: family.c (making it, its registry, its ends), launch.c, freeze.c,
- * fork.c, checkpoint.c, reset.c, save.c, restore.c, load.c, reports.c, query.c, overlay_limit.c. What others may ask of
- * it is <cleave/cleave.h>. Everything belongs to the thread that owns the family.
+ * The family as the files of this room see it, each under the file that has it; README.md has their order. What others
+ * may ask of a family is <cleave/cleave.h>. Everything belongs to the thread that owns the family.
  */
 #ifndef VMM_FAMILY_INTERNAL_H
 #define VMM_FAMILY_INTERNAL_H
@@ -177,8 +176,9 @@ void family_wait_loads(struct cleave_family *family);
 
 /* ---- fork.c ---- */
 
-/* The fork itself; `child_reads_index`: it was asked for by port, whose answer in a child is the child's index. */
-int family_fork(struct cleave_family *family, struct machine *parent, unsigned count, bool paused,
-                bool child_reads_index, struct cleave_fork_report *report, struct cleave_failure *failure);
+/* The fork itself; `asker`: the vCPU that asked for it by port, whose answer in a child is the
+ * child's index, and 0 that of the others; or -1. */
+int family_fork(struct cleave_family *family, struct machine *parent, unsigned count, bool paused, int asker,
+                struct cleave_fork_report *report, struct cleave_failure *failure);
 
 #endif

@@ -22,7 +22,7 @@ static void fork_for(struct cleave_family *family, struct machine *machine, unsi
 {
     struct cleave_fork_report report;
     struct cleave_failure failure;
-    bool done = family_fork(family, machine, count, false, true, &report, &failure) == 0;
+    bool done = family_fork(family, machine, count, false, (int)vcpu, &report, &failure) == 0;
     if (done)
         cleave_fork_report_free(&report);
     else
@@ -30,7 +30,7 @@ static void fork_for(struct cleave_family *family, struct machine *machine, unsi
     if (!machine->vm)
         return;
     vm_stop(machine->vm);
-    machine->fork_result = done ? 0 : FORK_REFUSED;
+    machine->fork_results[vcpu] = done ? 0 : FORK_REFUSED;
     machine->vm->vcpus[vcpu].waiting = false;
     if (machine->state == CLEAVE_RUNNING)
         vm_start(machine->vm);

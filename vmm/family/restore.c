@@ -191,7 +191,6 @@ static int make_state(struct making *m)
     if (!m->state || memory_project(&machine->memory, machine->memory.window, m->failure) < 0 || restore_vcpus(m) < 0)
         return -1;
     machine_take_devices(machine, m->state);
-    machine->fork_result = saved->machine.fork_result;
     struct identity identity;
     if (machine_draw_identity(machine, &identity, m->failure) < 0 ||
         machine_write_identity(machine, &identity, m->failure) < 0 || remember_origin(m) < 0)

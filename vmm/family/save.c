@@ -186,7 +186,7 @@ static int capture(struct save *save, struct machine *machine, struct cleave_fai
     bool frozen = result == 0;
     if (frozen) {
         take_unsaved(save, machine);
-        result = saved_state_encode(&save->state, machine, freezing.state, freezing.fork_result, failure);
+        result = saved_state_encode(&save->state, machine, freezing.state, failure);
     }
     if (result == 0)
         result = view_init(&save->view, family->store.views, machine->memory.bytes, failure);

@@ -153,21 +153,32 @@ static int probe_vcpu(struct kvm *kvm, int vcpu)
     return 0;
 }
 
-static int probe(struct kvm *kvm, struct cleave_failure *failure)
+static void close_spare(struct kvm *kvm)
 {
-    int vm = kvm_create_vm(kvm);
-    if (vm < 0)
-        return fail_errno(failure, errno, "KVM_CREATE_VM");
-    int vcpu = kvm_create_vcpu(kvm, vm, 0);
-    int result = vcpu < 0 ? -1 : probe_vcpu(kvm, vcpu);
-    if (result < 0)
-        fail_errno(failure, errno, "KVM_CREATE_VCPU");
+    if (!kvm->spare)
+        return;
+    int vcpu = atomic_exchange(&kvm->spare->vcpu, -1), vm = atomic_exchange(&kvm->spare->vm, -1);
     if (vcpu >= 0)
         close(vcpu);
-    close(vm);
-    if (result == 0)
-        show_hypervisor(kvm);
-    return result;
+    if (vm >= 0)
+        close(vm);
+}
+
+/* Asks a first VM and its vCPU, which become the spare one. */
+static int probe(struct kvm *kvm, struct cleave_failure *failure)
+{
+    int made;
+    close_spare(kvm);
+    int vm = kvm_create_vm(kvm, &made);
+    if (vm < 0)
+        return fail_errno(failure, errno, "KVM_CREATE_VM");
+    atomic_store(&kvm->spare->vm, vm);
+    int vcpu = kvm_create_vcpu(kvm, vm, 0, made);
+    atomic_store(&kvm->spare->vcpu, vcpu);
+    if (vcpu < 0 || probe_vcpu(kvm, vcpu) < 0)
+        return fail_errno(failure, errno, "KVM_CREATE_VCPU");
+    show_hypervisor(kvm);
+    return 0;
 }
 
 static int read_capabilities(struct kvm *kvm, struct cleave_failure *failure)
@@ -254,7 +265,12 @@ int kvm_open(struct kvm *kvm, struct cleave_failure *failure)
         return fail(failure, CLEAVE_UNSUPPORTED, "cannot open /dev/kvm: %s%s", strerror_r(error, reason, sizeof reason),
                     remedy);
     }
-    if (ioctl(kvm->fd, KVM_GET_API_VERSION, 0) < 0)
+    kvm->spare = malloc(sizeof *kvm->spare);
+    if (kvm->spare)
+        *kvm->spare = (struct kvm_spare){-1, -1};
+    if (!kvm->spare)
+        fail(failure, CLEAVE_NO_MEMORY, "out of memory for KVM");
+    else if (ioctl(kvm->fd, KVM_GET_API_VERSION, 0) < 0)
         fail(failure, CLEAVE_UNSUPPORTED, "/dev/kvm is not KVM's device");
     else if (read_capabilities(kvm, failure) == 0 && read_msr_list(kvm, failure) == 0 &&
              read_cpuid(kvm, failure) == 0 && probe(kvm, failure) == 0)
@@ -265,6 +281,8 @@ int kvm_open(struct kvm *kvm, struct cleave_failure *failure)
 
 void kvm_close(struct kvm *kvm)
 {
+    close_spare(kvm);
+    free(kvm->spare);
     free(kvm->cpuid);
     close(kvm->fd);
     *kvm = (struct kvm){.fd = -1};
@@ -286,9 +304,13 @@ bool kvm_has_fsgsbase(const struct kvm *kvm)
     return features && features->ebx & 1;
 }
 
-int kvm_create_vm(const struct kvm *kvm)
+int kvm_create_vm(const struct kvm *kvm, int *vcpu)
 {
-    int vm = ioctl(kvm->fd, KVM_CREATE_VM, 0);
+    int vm = atomic_exchange(&kvm->spare->vm, -1);
+    *vcpu = vm < 0 ? -1 : atomic_exchange(&kvm->spare->vcpu, -1);
+    if (vm >= 0)
+        return vm;
+    vm = ioctl(kvm->fd, KVM_CREATE_VM, 0);
     struct kvm_enable_cap manual = {.cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
                                     .args[0] = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE};
     if (vm >= 0 && kvm->has_manual_log && ioctl(vm, KVM_ENABLE_CAP, &manual) < 0) {
@@ -357,9 +379,9 @@ int kvm_set_clock(int vm, const struct kvm_clock_data *clock)
     return ioctl(vm, KVM_SET_CLOCK, &value);
 }
 
-int kvm_create_vcpu(const struct kvm *kvm, int vm, unsigned index)
+int kvm_create_vcpu(const struct kvm *kvm, int vm, unsigned index, int made)
 {
-    int vcpu = ioctl(vm, KVM_CREATE_VCPU, (unsigned long)index);
+    int vcpu = made >= 0 ? made : ioctl(vm, KVM_CREATE_VCPU, (unsigned long)index);
     if (vcpu < 0)
         return -1;
     /* CPUID first: KVM checks the long-mode bits of KVM_SET_SREGS against it. */

@@ -10,6 +10,7 @@
 
 #include <linux/kvm.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,9 +18,16 @@
 #define KVM_CPUID_MAX 256
 #define KVM_MSRS_MAX  256
 
+/* A VM with a vCPU that kvm_open() has asked what there is, for the first who wants a VM: making one takes
+ * milliseconds. */
+struct kvm_spare {
+    atomic_int vm, vcpu; /* -1: taken */
+};
+
 /* What this host's KVM offers; read once, then shared read-only by all threads. */
 struct kvm {
     int fd;
+    struct kvm_spare *spare;
     int api_version;
     size_t run_size;   /* bytes of the vCPU's shared page */
     size_t xsave_size; /* bytes of a vCPU's xsave image, at least sizeof(struct kvm_xsave) */
@@ -45,7 +53,8 @@ int kvm_show_cpuid(struct kvm *kvm, const void *entries, unsigned count, struct 
 /* The guest's CPUID has RDFSBASE and its kin. */
 bool kvm_has_fsgsbase(const struct kvm *kvm);
 
-int kvm_create_vm(const struct kvm *kvm);
+/* *vcpu is its vCPU 0 where that is made already, for kvm_create_vcpu(); else -1. */
+int kvm_create_vm(const struct kvm *kvm, int *vcpu);
 
 /* Slot 0: guest-physical [0, size) at host-virtual `window`, which may still be unmapped; with the dirty log or not. */
 int kvm_set_memory(int vm, uint64_t window, uint64_t size, bool log_dirty);
@@ -64,8 +73,8 @@ int kvm_clear_dirty_log(const struct kvm *kvm, int vm, const uint64_t *bitmap, u
 int kvm_get_clock(int vm, struct kvm_clock_data *clock);
 int kvm_set_clock(int vm, const struct kvm_clock_data *clock);
 
-/* Makes a vCPU with the host's CPUID, ready for its state. */
-int kvm_create_vcpu(const struct kvm *kvm, int vm, unsigned index);
+/* Makes a vCPU, or takes the one that is `made` already, with the CPUID that guests see, ready for its state. */
+int kvm_create_vcpu(const struct kvm *kvm, int vm, unsigned index, int made);
 struct kvm_run *kvm_map_run(const struct kvm *kvm, int vcpu); /* NULL with errno */
 void kvm_unmap_run(const struct kvm *kvm, struct kvm_run *run);
 

@@ -143,7 +143,9 @@ static int add_vcpu(struct vm *vm, struct cleave_failure *failure)
 {
     struct vcpu *vcpu = &vm->vcpus[vm->cpus];
     *vcpu = (struct vcpu){.vm = vm, .index = vm->cpus};
-    vcpu->fd = kvm_create_vcpu(vm->kvm, vm->fd, vcpu->index);
+    vcpu->fd = kvm_create_vcpu(vm->kvm, vm->fd, vcpu->index, vcpu->index == 0 ? vm->first_vcpu : -1);
+    if (vcpu->index == 0)
+        vm->first_vcpu = -1;
     if (vcpu->fd < 0)
         return fail_errno(failure, errno, "KVM_CREATE_VCPU %u", vcpu->index);
     vcpu->run = kvm_map_run(vm->kvm, vcpu->fd);
@@ -168,7 +170,7 @@ static int set_up(struct vm *vm, const struct vm_config *config, bool log_dirty,
     vm->window = vm->windows->take(vm->windows->context);
     if (!vm->window)
         return fail(failure, CLEAVE_NO_MEMORY, "no address space left for another guest's window");
-    vm->fd = kvm_create_vm(vm->kvm);
+    vm->fd = kvm_create_vm(vm->kvm, &vm->first_vcpu);
     if (vm->fd < 0)
         return fail_errno(failure, errno, "KVM_CREATE_VM");
     if (kvm_set_memory(vm->fd, vm->window, vm->memory, log_dirty) < 0)
@@ -195,7 +197,7 @@ struct vm *vm_new(const struct vm_config *config, bool log_dirty, struct cleave_
     vm->kvm = config->kvm;
     vm->windows = config->windows;
     vm->memory = config->memory;
-    vm->fd = -1;
+    vm->fd = vm->first_vcpu = -1;
     pthread_mutex_init(&vm->lock, NULL);
     pthread_cond_init(&vm->started, NULL);
     pthread_cond_init(&vm->stopped, NULL);
@@ -217,6 +219,8 @@ void vm_free(struct vm *vm)
         close_vcpu(&vm->vcpus[i]);
     }
     /* The VM goes before its window: with no KVM page tables left, unmapping has none to walk. */
+    if (vm->first_vcpu >= 0)
+        close(vm->first_vcpu);
     if (vm->fd >= 0)
         close(vm->fd);
     if (vm->window)

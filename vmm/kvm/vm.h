@@ -61,6 +61,7 @@ struct vm {
     const struct kvm *kvm;
     const struct vm_windows *windows;
     int fd;
+    int first_vcpu; /* its vCPU 0, where that came with the VM and has no thread yet; else -1 */
     uint64_t window;
     uint64_t memory; /* bytes */
     unsigned cpus;

@@ -76,7 +76,7 @@ static bool ask_for_fork(struct vcpu *vcpu, uint32_t children)
 {
     struct machine *machine = machine_of(vcpu);
     if (children == 0 || children > CLEAVE_FORK_MAX) {
-        machine->fork_result = FORK_REFUSED;
+        machine->fork_results[vcpu->index] = FORK_REFUSED;
         return true;
     }
     vcpu->waiting = true;
@@ -133,7 +133,7 @@ static uint32_t port_in(struct vcpu *vcpu, unsigned port)
         pthread_mutex_unlock(&machine->report.lock);
         return value;
     case PORT_FORK:
-        return machine->fork_result;
+        return machine->fork_results[vcpu->index];
     default:
         note_unknown_port(machine, port);
         return value;

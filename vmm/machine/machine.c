@@ -74,6 +74,9 @@ int machine_save(struct machine *machine, struct machine_state *state, struct cl
         if (vcpu_state_save(state->kvm, vcpu->fd, vcpu->run, &state->vcpus[i], failure) < 0)
             return -1;
         state->vcpus[i].halted = vcpu->halted;
+        /* A fork that a vCPU has asked for is made for this guest alone, and not for who goes on from the same state.
+         */
+        state->fork_results[i] = vcpu->waiting ? FORK_REFUSED : machine->fork_results[i];
     }
     if (kvm_get_clock(machine->vm->fd, &state->clock) < 0)
         return fail_errno(failure, errno, "KVM_GET_CLOCK");
@@ -105,6 +108,8 @@ void machine_take_devices(struct machine *machine, const struct machine_state *s
         halted += state->vcpus[i].halted;
     report_reset(machine, halted);
     machine->uart = state->uart;
+    for (unsigned i = 0; i < state->cpus; i++)
+        machine->fork_results[i] = state->fork_results[i];
 }
 
 int machine_registers(struct machine *machine, struct cleave_registers *registers, struct cleave_failure *failure)
@@ -140,7 +145,6 @@ int machine_return(struct machine *machine, struct cleave_failure *failure)
     for (unsigned i = 0; i < state->cpus; i++)
         if (return_vcpu(machine, i, failure) < 0)
             return -1;
-    machine->fork_result = machine->instant.fork_result;
     machine_take_devices(machine, state);
     return 0;
 }
@@ -208,20 +212,18 @@ void machine_set_birth(struct machine *machine, enum cleave_reset_target kind, s
     machine->instant = (struct instant){
         .kind = kind,
         .state = machine_state_get(state),
-        .fork_result = machine->fork_result,
         .has_identity = true,
         .identity = *identity,
     };
     memory_set_birth(&machine->memory);
 }
 
-void machine_set_checkpoint(struct machine *machine, struct machine_state *state, uint32_t fork_result)
+void machine_set_checkpoint(struct machine *machine, struct machine_state *state)
 {
     drop_instant(machine);
     machine->instant = (struct instant){
         .kind = CLEAVE_RESET_TO_CHECKPOINT,
         .state = machine_state_get(state),
-        .fork_result = fork_result,
     };
     memory_set_instant(&machine->memory);
 }

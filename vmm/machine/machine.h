@@ -36,7 +36,6 @@ struct identity {
 /* The instant that a reset returns the guest to, but for its memory's part (memory/memory.h). */
 struct instant {
     struct machine_state *state; /* one owner of it is this instant; NULL: there is none, and no reset */
-    uint32_t fork_result;        /* what PORT_FORK reads */
     enum cleave_reset_target kind;
     bool has_identity; /* a fork's child: written into its memory at birth, over what the view has */
     struct identity identity;
@@ -70,10 +69,10 @@ struct machine {
     struct saved_as saved;
     uint64_t ahead_pages, forks, checkpoints, resets, snapshots;
 
-    struct console console; /* vCPU threads too */
-    struct marks marks;     /* vCPU threads too */
-    struct uart uart;       /* vCPU threads, under report.lock */
-    uint32_t fork_result;   /* what PORT_FORK reads; written only while every vCPU is stopped */
+    struct console console;                /* vCPU threads too */
+    struct marks marks;                    /* vCPU threads too */
+    struct uart uart;                      /* vCPU threads, under report.lock */
+    uint32_t fork_results[GUEST_MAX_CPUS]; /* what PORT_FORK reads, by vCPU; written by it, or while all are stopped */
     struct machine_counters counters;
     struct mailbox *mailbox; /* the owner's */
     struct machine_report report;
@@ -134,7 +133,7 @@ void machine_set_birth(struct machine *machine, enum cleave_reset_target kind, s
                        const struct identity *identity);
 
 /* Sets it to now: all is published. It takes the place of the one there was. */
-void machine_set_checkpoint(struct machine *machine, struct machine_state *state, uint32_t fork_result);
+void machine_set_checkpoint(struct machine *machine, struct machine_state *state);
 
 /* The guest has ended. It may still have its VM, for a reset. */
 static inline bool machine_has_ended(const struct machine *machine)

@@ -16,12 +16,14 @@ static void add(struct snapshot_records *records, enum snapshot_record_type type
 }
 
 static void encode_vcpu(struct snapshot_records *records, struct saved_vcpu *saved, const struct kvm *kvm,
-                        const struct vcpu_state *vcpu, uint64_t host_tsc)
+                        const struct machine_state *state, unsigned i)
 {
-    saved->tsc = vcpu_state_tsc(kvm, vcpu, host_tsc);
+    const struct vcpu_state *vcpu = &state->vcpus[i];
+    saved->tsc = vcpu_state_tsc(kvm, vcpu, state->host_tsc);
+    saved->fork_result = state->fork_results[i];
     saved->halted = vcpu->halted;
-    for (unsigned i = 0; i < kvm->msr_count; i++)
-        saved->msrs[i] = (struct kvm_msr_entry){.index = kvm->msrs[i], .data = vcpu->msrs[i]};
+    for (unsigned k = 0; k < kvm->msr_count; k++)
+        saved->msrs[k] = (struct kvm_msr_entry){.index = kvm->msrs[k], .data = vcpu->msrs[k]};
     add(records, SNAPSHOT_VCPU_REGS, &vcpu->regs, sizeof vcpu->regs);
     add(records, SNAPSHOT_VCPU_SREGS, &vcpu->sregs, sizeof vcpu->sregs);
     add(records, SNAPSHOT_VCPU_XSAVE, vcpu->xsave, kvm->xsave_size);
@@ -34,6 +36,7 @@ static void encode_vcpu(struct snapshot_records *records, struct saved_vcpu *sav
     add(records, SNAPSHOT_VCPU_MSRS, saved->msrs, kvm->msr_count * sizeof saved->msrs[0]);
     add(records, SNAPSHOT_VCPU_TSC, &saved->tsc, sizeof saved->tsc);
     add(records, SNAPSHOT_VCPU_HALTED, &saved->halted, sizeof saved->halted);
+    add(records, SNAPSHOT_VCPU_FORK_RESULT, &saved->fork_result, sizeof saved->fork_result);
 }
 
 static void encode_uart(uint8_t *bytes, const struct uart *uart)
@@ -44,7 +47,7 @@ static void encode_uart(uint8_t *bytes, const struct uart *uart)
 }
 
 int saved_state_encode(struct saved_state *saved, const struct machine *machine, struct machine_state *state,
-                       uint32_t fork_result, struct cleave_failure *failure)
+                       struct cleave_failure *failure)
 {
     const struct kvm *kvm = state->kvm;
     *saved = (struct saved_state){.vcpus = calloc(state->cpus, sizeof *saved->vcpus)};
@@ -54,7 +57,7 @@ int saved_state_encode(struct saved_state *saved, const struct machine *machine,
     saved->state.machine = (struct snapshot_machine){
         .memory = machine->memory.bytes,
         .cpus = state->cpus,
-        .fork_result = fork_result,
+        .fork_result = state->fork_results[0],
         .guest_id = machine->id,
         .generation = machine->generation,
         .clock_ns = state->clock.clock,
@@ -64,7 +67,7 @@ int saved_state_encode(struct saved_state *saved, const struct machine *machine,
     saved->state.cpuid = (const struct snapshot_cpuid *)kvm->cpuid->entries;
     saved->state.cpuid_count = kvm->cpuid->nent;
     for (unsigned i = 0; i < state->cpus; i++)
-        encode_vcpu(&saved->state.vcpus[i], &saved->vcpus[i], kvm, &state->vcpus[i], state->host_tsc);
+        encode_vcpu(&saved->state.vcpus[i], &saved->vcpus[i], kvm, state, i);
     encode_uart(saved->uart, &state->uart);
     add(&saved->state.devices, SNAPSHOT_DEVICE_UART, saved->uart, sizeof saved->uart);
     if (uart_unread(&state->uart))
@@ -199,6 +202,8 @@ static int decode_vcpus(struct machine_state *state, const struct snapshot_state
         const struct decoding d = {state->kvm, &from->vcpus[i], i, path, failure};
         if (decode_vcpu(&d, &state->vcpus[i], state->host_tsc) < 0)
             return -1;
+        state->fork_results[i] = from->machine.fork_result; /* of files from before it was one a vCPU */
+        take(&d, SNAPSHOT_VCPU_FORK_RESULT, &state->fork_results[i], sizeof state->fork_results[i]);
         halted += state->vcpus[i].halted;
     }
     if (halted == state->cpus)

@@ -15,15 +15,16 @@ struct saved_state {
     struct machine_state *from; /* one owner of it is this */
     struct saved_vcpu {
         uint64_t tsc;
+        uint32_t fork_result;
         uint8_t halted;
         struct kvm_msr_entry msrs[KVM_MSRS_MAX];
     } * vcpus;
     uint8_t uart[9];
 };
 
-/* Of a machine whose vCPUs were saved to `state`, and which PORT_FORK answers `fork_result`. -1 with *failure. */
+/* Of a machine whose vCPUs were saved to `state`, -1 with *failure. */
 int saved_state_encode(struct saved_state *saved, const struct machine *machine, struct machine_state *state,
-                       uint32_t fork_result, struct cleave_failure *failure);
+                       struct cleave_failure *failure);
 void saved_state_free(struct saved_state *saved);
 
 /*

@@ -6,6 +6,8 @@
 #include "vmm/devices/uart.h"
 #include "vmm/kvm/kvm.h"
 
+#include <cleave/guest_abi.h>
+
 /* Several may own one; nobody changes it once it is filled in. The owner's thread only. */
 struct machine_state {
     unsigned owners;
@@ -14,7 +16,8 @@ struct machine_state {
     uint64_t host_tsc; /* at the instant, as is unix_ns, of CLOCK_REALTIME */
     uint64_t unix_ns;
     struct uart uart;
-    struct console_line line; /* that the guest is in the middle of; a snapshot's file does not have it */
+    struct console_line line;              /* that the guest is in the middle of; a snapshot's file does not have it */
+    uint32_t fork_results[GUEST_MAX_CPUS]; /* by vCPU: what PORT_FORK reads for who goes on from this state */
     unsigned cpus;
     struct vcpu_state vcpus[];
 };

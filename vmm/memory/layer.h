@@ -8,7 +8,7 @@
  * dead; its memory goes back to the kernel by hole punching, off the critical path. That is also why a frozen layer is
  * not sealed with F_SEAL_WRITE, which forbids punching: instead no writable mapping of it is left. Sizes are sealed.
  *
- * Locking: the event-loop thread only.
+ * Locking: the owner's thread only.
  */
 #ifndef VMM_MEMORY_LAYER_H
 #define VMM_MEMORY_LAYER_H

@@ -29,6 +29,7 @@ static const struct rule vcpu_rules[] = {
     {SNAPSHOT_VCPU_MSRS, "msrs", 0, 4096, 16, true},
     {SNAPSHOT_VCPU_TSC, "tsc", 8, 8, 1, true},
     {SNAPSHOT_VCPU_HALTED, "halted", 1, 1, 1, true},
+    {SNAPSHOT_VCPU_FORK_RESULT, "fork result", 4, 4, 1, false},
 };
 
 static const struct rule device_rules[] = {

@@ -12,10 +12,11 @@ struct vm vms[VMS];
 
 /* Nested tables of one guest have changed. Both what the processor has cached and what the microvisor thinks it may
  * have is forgotten. */
-static void flush(void *ctx, const struct pt_range *ranges, size_t count)
+static void flush(void *ctx, const struct pt *pt, unsigned why, const struct pt_range *ranges, size_t count)
 {
     struct vm *vm = ctx;
 
+    (void)pt, (void)why;
     for (size_t i = 0; i < count; i++)
         cache_forget(&vm->cache, &ranges[i]);
     guest_flush(&vm->guest);

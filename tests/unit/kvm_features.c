@@ -49,7 +49,7 @@ START_TEST(equal_hosts_will_do)
 }
 END_TEST
 
-START_TEST(family_may_have_more_than_the_guest_has_seen)
+START_TEST(host_may_have_more_than_the_guest_has_seen)
 {
     here.head.entries[0].ecx = here.head.entries[1].ebx = here.head.entries[3].edx = UINT32_MAX;
     accepted();
@@ -103,11 +103,11 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("features");
+    Suite *suite = suite_create("kvm_features");
     TCase *tests = tcase_create("features");
     tcase_add_checked_fixture(tests, set_up, NULL);
     tcase_add_test(tests, equal_hosts_will_do);
-    tcase_add_test(tests, family_may_have_more_than_the_guest_has_seen);
+    tcase_add_test(tests, host_may_have_more_than_the_guest_has_seen);
     tcase_add_test(tests, missing_feature_is_named);
     tcase_add_test(tests, missing_leaf_lacks_all_its_features);
     tcase_add_test(tests, feature_without_a_name_is_given_by_its_bit);

@@ -279,7 +279,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("layers");
+    Suite *suite = suite_create("memory_layer");
     TCase *tests = tcase_create("layers");
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, layers_do_not_overlap_and_are_aligned);

@@ -105,7 +105,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("vmm_bitmap");
+    Suite *suite = suite_create("base_bitmap");
     TCase *tests = tcase_create("bitmap");
     tcase_add_test(tests, every_range_is_set_and_cleared_alone);
     tcase_add_test(tests, runs_of_random_bits_are_found_from_anywhere);

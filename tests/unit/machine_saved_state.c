@@ -69,6 +69,8 @@ static void set_up(void)
     ck_assert_ptr_nonnull(state);
     state->host_tsc = kvm_host_tsc() - UINT64_C(5000000000); /* the file has lain about since */
     state->clock.clock = CLOCK_NS;
+    for (unsigned i = 0; i < CPUS; i++)
+        state->fork_results[i] = FORK_READS + i;
     scribble(&state->uart, 7, 80);
     uart_receive(&state->uart, "unread", 6);
     state->uart.input_start = 1; /* it has read the first */
@@ -86,7 +88,7 @@ static void tear_down(void)
 
 static void encode(void)
 {
-    ck_assert_int_eq(saved_state_encode(&saved, &machine, state, FORK_READS, &failure), 0);
+    ck_assert_int_eq(saved_state_encode(&saved, &machine, state, &failure), 0);
 }
 
 static struct machine_state *decode(void)
@@ -123,6 +125,7 @@ START_TEST(all_of_it_comes_back)
     ck_assert_uint_eq(got->cpus, CPUS);
     for (unsigned i = 0; i < CPUS; i++)
         expect_vcpu(&got->vcpus[i], &state->vcpus[i]);
+    ck_assert_mem_eq(got->fork_results, state->fork_results, sizeof got->fork_results);
     ck_assert_uint_eq(got->clock.clock, CLOCK_NS);
     const struct uart *a = &got->uart, *b = &state->uart;
     ck_assert(a->ier == b->ier && a->fcr == b->fcr && a->lcr == b->lcr && a->mcr == b->mcr && a->scr == b->scr);
@@ -142,6 +145,18 @@ START_TEST(all_of_it_comes_back)
 END_TEST
 
 /* However long the file lay about, and wherever this host's TSC is; vCPUs keep their distances. */
+START_TEST(a_file_with_one_fork_result_has_it_for_every_vcpu)
+{
+    encode();
+    for (unsigned i = 0; i < CPUS; i++)
+        saved.state.vcpus[i].count--; /* the last record */
+    struct machine_state *got = decode();
+    for (unsigned i = 0; i < CPUS; i++)
+        ck_assert_uint_eq(got->fork_results[i], FORK_READS);
+    machine_state_put(got);
+}
+END_TEST
+
 START_TEST(tsc_goes_on_from_the_instant)
 {
     encode();
@@ -161,7 +176,7 @@ START_TEST(tsc_goes_on_from_the_instant)
 }
 END_TEST
 
-START_TEST(family_may_have_more_than_the_one_that_saved)
+START_TEST(host_may_have_more_than_the_one_that_saved)
 {
     kvm.has_xcrs = kvm.has_debugregs = false;
     kvm.msr_count = MSRS - 1;
@@ -185,7 +200,7 @@ START_TEST(family_may_have_more_than_the_one_that_saved)
 }
 END_TEST
 
-START_TEST(family_with_less_is_refused)
+START_TEST(host_with_less_is_refused)
 {
     encode();
     kvm.msr_count = MSRS - 1;
@@ -207,13 +222,14 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("saved_state");
+    Suite *suite = suite_create("machine_saved_state");
     TCase *tests = tcase_create("saved_state");
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, all_of_it_comes_back);
+    tcase_add_test(tests, a_file_with_one_fork_result_has_it_for_every_vcpu);
     tcase_add_test(tests, tsc_goes_on_from_the_instant);
-    tcase_add_test(tests, family_may_have_more_than_the_one_that_saved);
-    tcase_add_test(tests, family_with_less_is_refused);
+    tcase_add_test(tests, host_may_have_more_than_the_one_that_saved);
+    tcase_add_test(tests, host_with_less_is_refused);
     tcase_add_test(tests, machine_that_nothing_can_wake_is_refused);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

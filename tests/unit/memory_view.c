@@ -1,110 +1,12 @@
-/* Sizes, background jobs, windows and views: the parts under a machine's memory, without KVM. */
+/* Views: what they say of each page while it is harvested, published and forgotten, and what children share of them. */
 #include "vmm/base/background.h"
-#include "vmm/base/size.h"
 #include "vmm/memory/arena.h"
 #include "vmm/memory/view.h"
-#include "vmm/memory/window.h"
 
 #include <check.h>
-#include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 static struct cleave_failure failure;
-
-START_TEST(sizes_are_parsed_with_binary_suffixes)
-{
-    uint64_t bytes;
-    ck_assert(size_parse("0", &bytes) && bytes == 0);
-    ck_assert(size_parse("4096", &bytes) && bytes == 4096);
-    ck_assert(size_parse("64K", &bytes) && bytes == 65536);
-    ck_assert(size_parse("3M", &bytes) && bytes == 3u << 20);
-    ck_assert(size_parse("2G", &bytes) && bytes == UINT64_C(2) << 30);
-    ck_assert(size_parse("18446744073709551615", &bytes) && bytes == UINT64_MAX);
-}
-END_TEST
-
-START_TEST(anything_else_is_no_size)
-{
-    const char *const bad[] = {"",
-                               "K",
-                               "-1",
-                               "+1",
-                               " 1",
-                               "1 ",
-                               "1KB",
-                               "1k",
-                               "0x1",
-                               "1E",
-                               "1.5M",
-                               "1MM",
-                               "18446744073709551616",
-                               "17179869184G",
-                               "99999999999999999999K"};
-    uint64_t bytes;
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        ck_assert_msg(!size_parse(bad[i], &bytes), "\"%s\" was taken for a size", bad[i]);
-}
-END_TEST
-
-static _Atomic unsigned sequence;
-
-static void check_turn(void *argument)
-{
-    unsigned turn = atomic_fetch_add(&sequence, 1);
-    ck_assert_uint_eq(turn, (unsigned)(uintptr_t)argument);
-}
-
-START_TEST(background_jobs_run_in_order_and_drain_waits_for_them)
-{
-    struct background *background = background_new("test");
-    for (unsigned round = 0; round < 10; round++) {
-        for (unsigned i = 0; i < 100; i++)
-            background_add(background, check_turn, (void *)(uintptr_t)(round * 100 + i));
-        background_drain(background);
-        ck_assert_uint_eq(sequence, (round + 1) * 100);
-    }
-    background_add(background, check_turn, (void *)(uintptr_t)1000);
-    background_free(background);
-    ck_assert_uint_eq(sequence, 1001);
-}
-END_TEST
-
-START_TEST(windows_do_not_overlap_and_are_reused)
-{
-    struct windows *windows = windows_new(UINT64_C(3) << 20);
-    uint64_t taken[200];
-    for (int i = 0; i < 200; i++) {
-        taken[i] = windows_take(windows);
-        ck_assert_uint_ne(taken[i], 0);
-        for (int k = 0; k < i; k++)
-            ck_assert(taken[k] + (3 << 20) <= taken[i] || taken[i] + (3 << 20) <= taken[k]);
-    }
-    windows_release(windows, taken[17]);
-    ck_assert_uint_eq(windows_take(windows), taken[17]);
-    windows_free(windows);
-}
-END_TEST
-
-START_TEST(a_released_window_is_unmapped_wherever_it_was_mapped)
-{
-    struct windows *windows = windows_new(UINT64_C(32) << 20);
-    int fd = memfd_create("test", 0);
-    ck_assert_int_eq(ftruncate(fd, 4096), 0);
-    uint64_t window = windows_take(windows);
-    ck_assert_int_eq(window_map(window, 4096, fd, 0, true), 0);
-    ck_assert_int_eq(window_map(window + (32 << 20) - 4096, 4096, fd, 0, false), 0);
-    ck_assert_int_eq(window_map(window, 4096, fd, 0, true), -1); /* never over another mapping */
-    windows_release(windows, window);
-    ck_assert_uint_eq(windows_take(windows), window);
-    ck_assert_int_eq(window_map(window, 4096, fd, 0, true), 0);
-    windows_release(windows, window);
-    windows_free(windows);
-    close(fd);
-}
-END_TEST
 
 #define MEMORY (UINT64_C(16) << 20)
 
@@ -325,14 +227,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("memory");
-    TCase *parts = tcase_create("parts");
-    tcase_add_test(parts, sizes_are_parsed_with_binary_suffixes);
-    tcase_add_test(parts, anything_else_is_no_size);
-    tcase_add_test(parts, background_jobs_run_in_order_and_drain_waits_for_them);
-    tcase_add_test(parts, windows_do_not_overlap_and_are_reused);
-    tcase_add_test(parts, a_released_window_is_unmapped_wherever_it_was_mapped);
-    suite_add_tcase(suite, parts);
+    Suite *suite = suite_create("memory_view");
     TCase *views = tcase_create("views");
     tcase_add_checked_fixture(views, set_up, tear_down);
     tcase_add_test(views, a_new_view_maps_its_layer_in_place);

@@ -1,7 +1,6 @@
-/* Outlets: all is written in order, a reader who has stopped stops nobody, and what finds no room is refused whole. And
- * rates: how often something is said. */
+/* Outlets: all is written in order, a reader who has stopped stops nobody, and what finds no room is refused whole.
+ */
 #include "vmm/base/outlet.h"
-#include "vmm/base/rate.h"
 
 #include <check.h>
 #include <errno.h>
@@ -149,40 +148,10 @@ START_TEST(end_gives_up_on_a_reader_who_takes_nothing)
 }
 END_TEST
 
-#define SECOND UINT64_C(1000000000)
-
-START_TEST(rate_lets_a_burst_pass_and_then_one_a_second_and_counts_the_rest)
-{
-    struct rate rate = {0};
-    uint64_t now = 5 * SECOND, left_out = 99;
-    for (unsigned i = 0; i < RATE_BURST; i++) {
-        ck_assert(rate_allows(&rate, now, &left_out));
-        ck_assert_uint_eq(left_out, 0);
-    }
-    for (unsigned i = 0; i < 1000; i++)
-        ck_assert(!rate_allows(&rate, now + i, &left_out));
-    now += SECOND;
-    ck_assert(rate_allows(&rate, now, &left_out));
-    ck_assert_uint_eq(left_out, 1000);
-    unsigned said = 0;
-    for (uint64_t ms = 0; ms < 100000; ms++)
-        said += rate_allows(&rate, now += SECOND / 1000, &left_out);
-    ck_assert_uint_ge(said, 99);
-    ck_assert_uint_le(said, 101);
-    ck_assert_uint_ge(rate_take_left_out(&rate) + left_out, 900);
-    ck_assert_uint_eq(rate_take_left_out(&rate), 0);
-    now += 100 * SECOND; /* quiet for long: a burst again, and no more than one */
-    said = 0;
-    for (unsigned i = 0; i < 100; i++)
-        said += rate_allows(&rate, now, &left_out);
-    ck_assert_uint_eq(said, RATE_BURST);
-}
-END_TEST
-
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
-    Suite *suite = suite_create("outlet");
+    Suite *suite = suite_create("base_outlet");
     TCase *tests = tcase_create("outlet");
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, reader_who_has_stopped_stops_nobody_and_gets_all_in_order_later);
@@ -190,7 +159,6 @@ int main(void)
     tcase_add_test(tests, reader_who_is_gone_is_told_of_once_and_the_rest_dropped);
     tcase_add_test(tests, who_waits_for_room_is_let_go_when_it_must_stop);
     tcase_add_test(tests, end_gives_up_on_a_reader_who_takes_nothing);
-    tcase_add_test(tests, rate_lets_a_burst_pass_and_then_one_a_second_and_counts_the_rest);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
