@@ -15,17 +15,27 @@ struct bare_run {
     struct bare *bare;
     struct bare_vm vm;
     struct kvm_sync_regs registers;
-    const uint8_t *origin; /* guest RAM as it is when the guest is ready */
-    uint64_t *pages;       /* that a run changes, by address, */
-    size_t count;          /* so many */
+    uint64_t *pages; /* that a run changes, by address, */
+    size_t count;    /* so many; */
+    uint8_t *copies; /* and what is in them when the guest is ready */
 };
 
-/* What is in the page of the input is written anew for each run. */
+/* A run has just changed them. What is in the page of the input is written anew for each run. */
 static void find_pages(struct bare_run *run)
 {
+    const uint8_t *origin = mmap(NULL, TARGET_MEMORY, PROT_READ, MAP_SHARED, run->bare->memory, 0);
+
+    if (origin == MAP_FAILED)
+        bare_failed("cannot map guest RAM");
     for (uint64_t at = 0; at < TARGET_MEMORY; at += PAGE_BYTES)
-        if (at != TARGET_INPUT && memcmp(run->vm.window + at, run->origin + at, PAGE_BYTES) != 0)
+        if (at != TARGET_INPUT && memcmp(run->vm.window + at, origin + at, PAGE_BYTES) != 0)
             run->pages[run->count++] = at;
+    run->copies = aligned_alloc(PAGE_BYTES, (run->count + 1) * PAGE_BYTES);
+    if (!run->copies)
+        die(EXIT_RUNTIME, "out of memory");
+    for (size_t i = 0; i < run->count; i++)
+        memcpy(run->copies + i * PAGE_BYTES, origin + run->pages[i], PAGE_BYTES);
+    munmap((void *)(uintptr_t)origin, TARGET_MEMORY);
 }
 
 static uint32_t run_to_exit(struct bare_run *run, const struct target_input *input, uint64_t *end)
@@ -53,9 +63,6 @@ struct bare_run *bare_run_start(unsigned pages)
                                                       .words = &words,
                                                       .port = PORT_READY,
                                                       .value = pages});
-    run->origin = mmap(NULL, TARGET_MEMORY, PROT_READ, MAP_SHARED, run->bare->memory, 0);
-    if (run->origin == MAP_FAILED)
-        bare_failed("cannot map guest RAM");
     bare_vm_open(run->bare, &run->vm, MAP_PRIVATE, 0);
     bare_vm_set(&run->vm, &run->bare->ready);
     run->registers.regs = run->bare->ready.regs;
@@ -75,7 +82,7 @@ uint64_t bare_run_round(struct bare_run *run, const struct target_input *input)
     uint32_t sum;
 
     for (size_t i = 0; i < run->count; i++)
-        memcpy(run->vm.window + run->pages[i], run->origin + run->pages[i], PAGE_BYTES);
+        memcpy(run->vm.window + run->pages[i], run->copies + i * PAGE_BYTES, PAGE_BYTES);
     run_to_exit(run, input, &end);
     memcpy(&sum, run->vm.window + TARGET_RESULT, sizeof(sum));
     target_check(input, sum, "bare KVM");
@@ -85,8 +92,8 @@ uint64_t bare_run_round(struct bare_run *run, const struct target_input *input)
 void bare_run_end(struct bare_run *run)
 {
     bare_vm_close(run->bare, &run->vm);
-    munmap((void *)run->origin, TARGET_MEMORY);
     bare_end(run->bare);
+    free(run->copies);
     free(run->pages);
     free(run);
 }

@@ -20,6 +20,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* Snapshots that are written at the same time; more would only take the processors from guests and restores. */
+#define WRITERS 4
+
 #define PROGRESS_NS UINT64_C(200000000)
 
 struct save {
@@ -42,6 +45,7 @@ struct save {
     void *context;
     struct save *next;
     struct background *thread;
+    bool writing;     /* the thread has been given its work */
     uint64_t told_ns; /* by the thread: when it last had progress told */
     /* Between the thread and the owner: */
     atomic_bool cancel;
@@ -320,6 +324,28 @@ static void settle_guest(struct save *save)
     machine->snapshots++;
 }
 
+static void begin_writing(struct save *save)
+{
+    save->writing = true;
+    background_add(save->thread, write_file, save);
+}
+
+/* Those that wait begin, the oldest first, while there are fewer than may be written at a time. */
+static void write_more(struct cleave_family *family)
+{
+    for (;;) {
+        struct save *oldest = NULL;
+        unsigned writing = 0;
+        for (struct save *save = family->saves; save; save = save->next) {
+            writing += save->writing;
+            oldest = save->writing ? oldest : save;
+        }
+        if (!oldest || writing == WRITERS)
+            return;
+        begin_writing(oldest);
+    }
+}
+
 /* The file is written, or could not be. */
 static void end(struct save *save)
 {
@@ -356,14 +382,18 @@ void family_take_saves(struct cleave_family *family)
         if (atomic_exchange(&save->progress, false))
             emit(save, CLEAVE_EVENT_SNAPSHOT_PROGRESS, NULL);
     struct save *save;
-    while ((save = take_ended(family)))
+    while ((save = take_ended(family))) {
+        write_more(family);
         end(save);
+    }
 }
 
 void family_wait_saves(struct cleave_family *family)
 {
     while (family->saves) {
         struct save *save = family->saves;
+        if (!save->writing)
+            begin_writing(save); /* it finds itself cancelled */
         background_drain(save->thread);
         family->saves = save->next;
         end(save);
@@ -390,7 +420,7 @@ static void start(struct save *save)
     save->job.progress = on_progress;
     save->next = family->saves;
     family->saves = save;
-    background_add(save->thread, write_file, save);
+    write_more(family);
 }
 
 int family_save(struct cleave_family *family, struct machine *machine, const struct cleave_save_request *request,
