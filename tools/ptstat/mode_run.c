@@ -17,7 +17,8 @@
 
 #include <stdio.h>
 
-#define WARM_UP 20 /* rounds in which what is written again and again is learnt, and mapped */
+#define BURST   10 /* executions in a round, of each way */
+#define WARM_UP 4  /* rounds in which what is written again and again is learnt, and mapped */
 
 static const unsigned sizes[] = {1, 16, 100, TARGET_PAGES};
 
@@ -27,7 +28,7 @@ struct ways {
     struct session *session;
     struct bare_run *bare;
     struct baseline *baseline;
-    uint64_t rounds;
+    uint64_t executions;
 };
 
 /* What forks, forks before there are guests in this process. */
@@ -49,33 +50,40 @@ static void end(struct ways *ways)
     baseline_end(ways->baseline);
 }
 
+/* One figure for each execution; NULL lists: nobody wants them. */
 static void add(struct figure_list *list, const char *way, unsigned pages, const char *beside, uint64_t ns)
 {
     char name[REPORT_NAME], baseline[REPORT_NAME];
 
+    if (!list)
+        return;
     snprintf(name, sizeof(name), "%s_%u", way, pages);
     snprintf(baseline, sizeof(baseline), "%s_%u", beside, pages);
     figure_add(list, name, ns);
     figure_compare(list, name, baseline);
 }
 
+/* The ways take turns, and each executes a few times in its turn, as whoever executes does nothing else meanwhile. */
 static void measure(struct ways *ways, unsigned pages, struct report *report)
 {
+    struct figure_list *figures = report ? &report->figures : NULL, *baselines = report ? &report->baselines : NULL;
     struct target_input input;
-    uint64_t library, socket, bare, process;
 
     exit_if_interrupted();
-    target_input(&input, (unsigned)ways->rounds++);
-    library = embedded_round(ways->embedded, &input);
-    bare = bare_run_round(ways->bare, &input);
-    socket = session_target_round(ways->session, &input);
-    process = baseline_run(ways->baseline);
-    if (!report)
-        return;
-    add(&report->figures, "library", pages, "bare", library);
-    add(&report->figures, "socket", pages, "bare", socket);
-    add(&report->baselines, "bare", pages, "bare", bare);
-    add(&report->baselines, "fork2_exit", pages, "bare", process);
+    for (unsigned i = 0; i < BURST; i++) {
+        target_input(&input, (unsigned)ways->executions++);
+        add(figures, "library", pages, "bare", embedded_round(ways->embedded, &input));
+    }
+    for (unsigned i = 0; i < BURST; i++) {
+        target_input(&input, (unsigned)ways->executions++);
+        add(baselines, "bare", pages, "bare", bare_run_round(ways->bare, &input));
+    }
+    for (unsigned i = 0; i < BURST; i++) {
+        target_input(&input, (unsigned)ways->executions++);
+        add(figures, "socket", pages, "bare", session_target_round(ways->session, &input));
+    }
+    for (unsigned i = 0; i < BURST; i++)
+        add(baselines, "fork2_exit", pages, "bare", baseline_run(ways->baseline));
 }
 
 void mode_run(const struct arguments *arguments, struct report *report)
