@@ -1,5 +1,5 @@
-/* A program of somebody who has libcleave installed, in C and in C++: runs a guest from the point where it is ready again
- * and again, each time with another input, and compares what it makes of it. The guest is guest/target.c.
+/* A program of somebody who has libcleave installed, in C and in C++: runs a guest from the point where it is ready
+ * again and again, each time with another input, and compares what it makes of it. The guest is guest/target.c.
  * tests/install/check_install compiles and runs it, and tests/kvm/cleave_installed.c; cleave(3) shows it. */
 #include <cleave/cleave.h>
 
@@ -43,7 +43,8 @@ static int run(struct cleave_family *family, uint64_t guest, const void *input, 
     return cleave_guest_run(family, guest, 0, UINT64_C(1000000000), stop, &failure);
 }
 
-/* One turn of the loop, with an input of its own. 1 where the result is right, 0 where it is not, -1 where it failed. */
+/* One turn of the loop, with an input of its own. 1 where the result is right, 0 where it is not, -1 where it failed.
+ */
 static int turn(struct cleave_family *family, uint64_t guest, unsigned number)
 {
     const unsigned char input[BYTES] = {'x', (unsigned char)number, (unsigned char)(number >> 8)};

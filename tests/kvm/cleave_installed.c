@@ -1,5 +1,6 @@
-/* libcleave as it is installed, its own names hidden: a program that is linked with it alone, as an embedder's is, runs a
- * guest ten thousand times. tests/install/check_install builds the same program by pkg-config from what is installed. */
+/* libcleave as it is installed, its own names hidden: a program that is linked with it alone, as an embedder's is, runs
+ * a guest ten thousand times. tests/install/check_install builds the same program by pkg-config from what is installed.
+ */
 #include "tests/support/rounds.h"
 #include "tools/client/vmm_process.h"
 
