@@ -166,9 +166,13 @@ $(CLEAVE_LIB): $(call objects,$(CLEAVE_SRC))
 	$(call show,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
+# Their archives where they are installed: half of what a vmm does before its guest's first byte was to load shared libraries.
+archive  = $(filter /%,$(shell $(CC) -print-file-name=$(1).a))
+VMM_LIBS = $(or $(call archive,libuv_a),$(call pkg,--libs,libuv)) $(or $(call archive,libjansson),$(call pkg,--libs,jansson)) \
+    $(or $(call archive,libxxhash),-lxxhash) $(or $(call archive,libzstd),-lzstd) -ldl -lrt
 $(VMM): $(call objects,$(VMM_SRC)) $(CLEAVE_LIBS)
 	$(call show,LD,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(call pkg,--libs,libuv jansson) $(SNAPSHOT_LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(VMM_LIBS)
 
 # A tool is the files of its folder plus the shared control-protocol client, and what it uses of the libraries.
 define tool

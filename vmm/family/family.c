@@ -104,7 +104,7 @@ static int make_parts(struct cleave_family *family, const struct cleave_config *
         .region_count = family->config.region_count,
     };
     family->pool = pool_new(&family->vms);
-    return family->pool ? 0 : fail_errno(failure, errno, THREADS_MISSING);
+    return family->pool ? 0 : fail(failure, CLEAVE_NO_MEMORY, "out of memory for the VMM");
 }
 
 struct cleave_family *cleave_family_new(const struct cleave_config *config, struct cleave_failure *failure)

@@ -40,7 +40,7 @@ void family_forget_oldest(struct cleave_family *family)
 void family_release(struct cleave_family *family, struct machine *machine)
 {
     vm_free_later(family->reaper, machine_end(machine));
-    store_settle(&family->store);
+    store_reclaim(&family->store);
     family->live--;
     family->ended++;
 }

@@ -69,7 +69,7 @@ static void load_free(struct load *load)
     unmap(load);
     if (load->layer)
         layer_close(load->family->store.layers, load->layer);
-    store_settle(&load->family->store);
+    store_reclaim(&load->family->store);
     free(load->path);
     free(load);
 }

@@ -58,7 +58,7 @@ static void save_free(struct save *save)
 {
     if (save->has_view) {
         view_free(&save->view);
-        store_settle(&save->family->store);
+        store_reclaim(&save->family->store);
     }
     background_free(save->thread);
     saved_state_free(&save->state);

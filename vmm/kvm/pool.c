@@ -16,8 +16,8 @@
 
 struct pool {
     struct vm_config config;
-    int last_descriptor; /* a VM that has come to use a higher one is one too many */
-    struct background *filler;
+    int last_descriptor;       /* a VM that has come to use a higher one is one too many */
+    struct background *filler; /* NULL before the pool is first to be filled, or without a thread for it */
     pthread_mutex_t lock;
     struct vm *vms[POOL_MOST]; /* under lock, as are the rest */
     unsigned ready, aim;
@@ -41,11 +41,6 @@ struct pool *pool_new(const struct vm_config *config)
     pool->config = *config;
     pool->last_descriptor = last_descriptor();
     pthread_mutex_init(&pool->lock, NULL);
-    pool->filler = background_new("pool");
-    if (!pool->filler) {
-        free(pool);
-        return NULL;
-    }
     return pool;
 }
 
@@ -81,6 +76,9 @@ void pool_prepare(struct pool *pool, unsigned count)
     if (aim > pool->aim)
         pool->aim = aim;
     bool fill_now = pool->ready < pool->aim && !pool->filling && !pool->end;
+    if (fill_now && !pool->filler)
+        pool->filler = background_new("pool");
+    fill_now = fill_now && pool->filler;
     pool->filling |= fill_now;
     pthread_mutex_unlock(&pool->lock);
     if (fill_now)
@@ -113,8 +111,10 @@ void pool_give_back(struct pool *pool, struct vm **vms, unsigned count)
         if (wanted)
             pool->vms[pool->ready++] = vms[i];
         pthread_mutex_unlock(&pool->lock);
-        if (!wanted)
+        if (!wanted && pool->filler)
             vm_free_later(pool->filler, vms[i]);
+        else if (!wanted)
+            vm_free(vms[i]);
     }
 }
 

@@ -9,7 +9,7 @@
 
 struct pool;
 
-/* An empty pool for VMs like *config, with the dirty log. NULL: out of memory or threads. */
+/* An empty pool for VMs like *config, with the dirty log. NULL: out of memory. */
 struct pool *pool_new(const struct vm_config *config);
 
 /* Frees every VM in it; waits for what is under way. */

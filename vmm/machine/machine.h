@@ -92,7 +92,7 @@ void machine_free(struct machine *machine);
 void machine_take_vm(struct machine *machine, struct vm *vm);
 
 /* Stops the vCPUs and takes the VM out, for the caller to free in the background; drops the memory. What is left
- * answers queries. Frames go back only by store_settle(), which must come after the VM has been queued for freeing. */
+ * answers queries. Frames go back only by store_reclaim(), which must come after the VM has been queued for freeing. */
 struct vm *machine_end(struct machine *machine);
 
 /* Sets the vCPUs to enter the guest that has been loaded. -1 with *failure. */

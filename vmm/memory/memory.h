@@ -77,7 +77,7 @@ int memory_make_view(struct memory *memory, struct cleave_failure *failure);
  * window must be unmapped. -1 with *failure. */
 int memory_make_own(struct memory *memory, struct cleave_failure *failure);
 
-/* Gives up all of it but the window. Frames go back only by store_settle(), which must come after the window has been
+/* Gives up all of it but the window. Frames go back only by store_reclaim(), which must come after the window has been
  * queued for freeing. */
 void memory_end(struct memory *memory);
 

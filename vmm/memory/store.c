@@ -35,6 +35,11 @@ void store_settle(struct store *store)
     layers_settle(store->layers);
 }
 
+void store_reclaim(struct store *store)
+{
+    layers_settle(store->layers);
+}
+
 int store_need_zeros(struct store *store, struct cleave_failure *failure)
 {
     return store->zeros ? 0 : layer_zeros(store->layers, store->memory, &store->zeros, failure);

@@ -28,8 +28,11 @@ int store_init(struct store *store, uint64_t memory, struct background *backgrou
 /* Every memory must be gone. Waits for what the background has to do. */
 void store_free(struct store *store);
 
-/* After frames have been published or given up: what is due now and can wait goes to the background. */
+/* After frames have been published: what is due now and can wait goes to the background, and room for more is prepared. */
 void store_settle(struct store *store);
+
+/* After frames have been given up: their memory goes back, in the background. */
+void store_reclaim(struct store *store);
 
 /* As many zeros as a guest has RAM, in store->zeros. -1 with *failure. */
 int store_need_zeros(struct store *store, struct cleave_failure *failure);
