@@ -256,7 +256,7 @@ START_TEST(a_path_is_decoded)
         "{\"address\": \"0x400000\", \"hpa\": \"0x40000000\", \"slot\": {\"start\": \"0x400000\", \"last\": "
         "\"0x5fffff\", \"hpa\": \"0x40000000\", \"page\": \"2M\", \"count\": 1, \"rights\": \"rw--\", "
         "\"memory\": \"wb\", \"accessed\": false, \"dirty\": true, \"global\": false, \"ipat\": false, "
-        "\"tracked\": false, \"soft\": 0},\n \"steps\": [\n"
+        "\"tracked\": false, \"soft\": 0, \"writable\": false},\n \"steps\": [\n"
         "  {\"level\": 4, \"index\": 0, \"entry\": \"0x0010000000011007\", \"means\": \"table 0x11000, rwx-\"},\n"
         "  {\"level\": 3, \"index\": 0, \"entry\": \"0x0010000000012007\", \"means\": \"table 0x12000, rwx-\"},\n"
         "  {\"level\": 2, \"index\": 2, \"entry\": \"0x00100000400002b3\", \"means\": \"leaf 0x40000000, rw--, "

@@ -32,8 +32,8 @@ static void leaf_text(FILE *out, const struct slot *leaf, bool live)
             letters_of(leaf->prop, PT_R, "rwxu", rights), memory_type_word(leaf->prop),
             letters_of(leaf->prop, PT_A, "adgi", flags));
     if (!live)
-        fprintf(out, "  %s%s", letters_of(leaf->prop, PT_SOFT0, "012", soft),
-                (leaf->prop & PT_TRACKED) ? "  tracked" : "");
+        fprintf(out, "  %s%s%s", letters_of(leaf->prop, PT_SOFT0, "012", soft),
+                (leaf->prop & PT_TRACKED) ? "  tracked" : "", (leaf->prop & PT_WRITABLE) ? "  writable" : "");
 }
 
 /* Over the columns of run_text. Letters of rights and flags stand over their places. */
@@ -69,8 +69,9 @@ static void leaf_json(FILE *out, const struct slot *leaf, uint64_t count, bool l
             leaf->hpa, size_name(leaf->level), count, letters_of(leaf->prop, PT_R, "rwxu", rights),
             memory_type_word(leaf->prop), truth(leaf->prop & PT_A), truth(leaf->prop & PT_D));
     if (!live)
-        fprintf(out, ", \"global\": %s, \"ipat\": %s, \"tracked\": %s, \"soft\": %u", truth(leaf->prop & PT_G),
-                truth(leaf->prop & PT_IPAT), truth(leaf->prop & PT_TRACKED), (unsigned)(leaf->prop / PT_SOFT0 & 7));
+        fprintf(out, ", \"global\": %s, \"ipat\": %s, \"tracked\": %s, \"soft\": %u, \"writable\": %s",
+                truth(leaf->prop & PT_G), truth(leaf->prop & PT_IPAT), truth(leaf->prop & PT_TRACKED),
+                (unsigned)(leaf->prop / PT_SOFT0 & 7), truth(leaf->prop & PT_WRITABLE));
 }
 
 static void run_json(FILE *out, const struct slot *first, uint64_t count, bool live)
