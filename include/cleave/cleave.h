@@ -419,7 +419,7 @@ int cleave_guest_console_write(struct cleave_family *family, uint64_t guest, con
                                struct cleave_failure *failure);
 
 /* The guest's marks in order (the last CLEAVE_MARKS_MAX of them); the caller frees *marks by free(3). Where there are
- * none, or no memory for them, *marks is NULL and *count 0. Works for ended guests too. Errors: GuestNotFound (none).
+ * none, *marks is NULL and *count 0. Works for ended guests too. Errors: GuestNotFound (none), NoMemory.
  */
 #define CLEAVE_MARKS_MAX 65536
 int cleave_guest_marks(struct cleave_family *family, uint64_t guest, struct cleave_mark **marks, size_t *count,

@@ -299,32 +299,40 @@ static void on_stop(void *context, const struct cleave_stop *told)
     stops++;
 }
 
+/* Waits for the end of the run that was begun as the `count`th. */
+static void wait_for_stop(unsigned count, enum cleave_stop_reason reason)
+{
+    while (stops < count)
+        cleave_family_dispatch(family);
+    ck_assert_uint_eq(stops, count);
+    ck_assert_int_eq(stop.reason, reason);
+}
+
+static void begin_with(char first, unsigned until)
+{
+    input[0] = (uint8_t)first;
+    must(cleave_guest_begin_run(family, guest, until, on_stop, NULL, &failure));
+}
+
 START_TEST(a_run_on_the_librarys_threads_ends_once)
 {
     make_ready(1, PLACES);
     memset(input, 0, BYTES);
-    memcpy(input, "m", 1);
-    must(cleave_guest_begin_run(family, guest, CLEAVE_UNTIL_MARK, on_stop, NULL, &failure));
+    begin_with('l', 0);
     ck_assert_int_eq(cleave_guest_begin_run(family, guest, 0, on_stop, NULL, &failure), -1);
     ck_assert_int_eq(failure.kind, CLEAVE_BUSY);
-    while (!stops)
-        cleave_family_dispatch(family);
-    ck_assert_int_eq(stop.reason, CLEAVE_STOP_MARK);
-    ck_assert_int_eq(state(), CLEAVE_PAUSED);
-    must(cleave_guest_begin_run(family, guest, 0, on_stop, NULL, &failure));
-    while (stops < 2)
-        cleave_family_dispatch(family);
-    ck_assert_int_eq(stop.reason, CLEAVE_STOP_EXIT);
-    reset();
-    input[0] = 'l';
-    must(cleave_guest_begin_run(family, guest, 0, on_stop, NULL, &failure));
     cleave_guest_end_run(family, guest, CLEAVE_STOP_TIME);
-    ck_assert_uint_eq(stops, 3);
-    ck_assert_int_eq(stop.reason, CLEAVE_STOP_TIME);
-    must(cleave_guest_begin_run(family, guest, 0, on_stop, NULL, &failure));
+    wait_for_stop(1, CLEAVE_STOP_TIME);
+    reset();
+    begin_with('m', CLEAVE_UNTIL_MARK);
+    wait_for_stop(2, CLEAVE_STOP_MARK);
+    ck_assert_int_eq(state(), CLEAVE_PAUSED);
+    begin_with('m', 0); /* on from there */
+    wait_for_stop(3, CLEAVE_STOP_EXIT);
+    reset();
+    begin_with('l', 0);
     must(cleave_guest_kill(family, guest, &failure));
-    ck_assert_uint_eq(stops, 4);
-    ck_assert_int_eq(stop.reason, CLEAVE_STOP_KILLED);
+    wait_for_stop(4, CLEAVE_STOP_KILLED);
     tear_down();
 }
 END_TEST

@@ -58,16 +58,14 @@ bool marks_next(struct marks *marks, struct cleave_mark *mark)
     return found;
 }
 
-struct cleave_mark *marks_copy(struct marks *marks, size_t *count)
+int marks_copy(struct marks *marks, struct cleave_mark **copy, size_t *count)
 {
     pthread_mutex_lock(&marks->lock);
     uint64_t first = oldest(marks);
     *count = marks->total - first;
-    struct cleave_mark *copy = *count ? malloc(*count * sizeof *copy) : NULL;
-    if (!copy)
-        *count = 0;
-    for (size_t i = 0; i < *count; i++)
-        copy[i] = marks->ring[(first + i) % marks->capacity];
+    *copy = *count ? malloc(*count * sizeof **copy) : NULL;
+    for (size_t i = 0; *copy && i < *count; i++)
+        (*copy)[i] = marks->ring[(first + i) % marks->capacity];
     pthread_mutex_unlock(&marks->lock);
-    return copy;
+    return *count && !*copy ? -1 : 0;
 }

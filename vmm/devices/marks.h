@@ -25,7 +25,7 @@ void marks_add(struct marks *marks, uint32_t value);
 /* The next mark not yet handed out; marks that were overwritten before are skipped. False: none. */
 bool marks_next(struct marks *marks, struct cleave_mark *mark);
 
-/* All that are kept, in order; the caller frees. NULL with *count 0 when there are none or no memory. */
-struct cleave_mark *marks_copy(struct marks *marks, size_t *count);
+/* All that are kept, in order; the caller frees *copy, which is NULL where there are none. -1: out of memory. */
+int marks_copy(struct marks *marks, struct cleave_mark **copy, size_t *count);
 
 #endif

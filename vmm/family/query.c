@@ -171,7 +171,8 @@ int cleave_guest_marks(struct cleave_family *family, uint64_t guest, struct clea
     struct machine *machine = family_find(family, guest, failure);
     if (!machine)
         return -1;
-    *marks = marks_copy(&machine->marks, count);
+    if (marks_copy(&machine->marks, marks, count) < 0)
+        return fail(failure, CLEAVE_NO_MEMORY, "out of memory for the marks of guest %" PRIu64, guest);
     return 0;
 }
 
