@@ -122,6 +122,11 @@ static void update_reading(struct connection *connection)
         connection->server->want_watch(connection->server);
 }
 
+bool connection_waits(const struct connection *connection)
+{
+    return connection->pending != NULL;
+}
+
 /* All requests that were taken have been replied to. */
 static bool has_replied(const struct connection *connection)
 {

@@ -47,6 +47,9 @@ void connection_send_event(struct connection *connection, struct message *messag
 /* Takes no more requests; closes when everything is sent. */
 void connection_finish(struct connection *connection);
 void connection_close(struct connection *connection);
+/* A reply to it is still to come. */
+bool connection_waits(const struct connection *connection);
+
 struct connection *connection_next(const struct connection *connection);
 
 #endif

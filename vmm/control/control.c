@@ -16,6 +16,7 @@
 
 /* How long clients may take to read their last replies. */
 #define DEADLINE_MS 500
+#define PATIENCE    4 /* such times: for replies that are still to come */
 
 /* How often clients that wait and are not read from are looked after. */
 #define WATCH_MS 100
@@ -30,6 +31,7 @@ struct control {
     uv_pipe_t refused;     /* takes a connection there is no memory for, to close it */
     uv_idle_t turns;       /* runs while a connection has a request waiting for its turn */
     uv_timer_t watch;      /* runs while a connection is to be watched */
+    unsigned patience;     /* deadlines more that replies still owed are waited for */
     uv_timer_t deadline;   /* after `quit` or control_close: no waiting for clients beyond this */
     unsigned open_handles; /* of those above and all connections; *control is freed with the last */
     bool refusing;         /* `refused` is in use */
@@ -169,10 +171,20 @@ static void on_deadline(uv_timer_t *timer)
         quit_answered(&control->server);
         return;
     }
+    /* What is being saved or read has been cancelled, so those replies are on their way, and then are to be read; but
+     * none is waited for without end. */
+    bool owed = false;
     struct connection *next;
     for (struct connection *connection = control->server.first; connection; connection = next) {
         next = connection_next(connection);
-        connection_close(connection);
+        if (connection_waits(connection) && control->patience > 0)
+            owed = true;
+        else
+            connection_close(connection);
+    }
+    if (owed) {
+        control->patience--;
+        uv_timer_start(&control->deadline, on_deadline, DEADLINE_MS, 0);
     }
 }
 
@@ -293,6 +305,7 @@ void control_close(struct control *control)
         uv_close((uv_handle_t *)&control->deadline, on_closed);
         return;
     }
+    control->patience = PATIENCE;
     uv_timer_start(&control->deadline, on_deadline, DEADLINE_MS, 0);
     close_handle(&control->listener);
     close_handle(&control->turns);
