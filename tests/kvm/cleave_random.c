@@ -55,7 +55,6 @@ struct guest {
     uint64_t id;
     bool running;  /* on the library's threads, looping */
     bool saved;    /* a diff has something to build on */
-    bool restored; /* or made by a fork: can be reset without a checkpoint */
     bool checkpointed;
     struct image *now, *instant; /* what it is; what a reset makes of it */
 };
@@ -500,6 +499,10 @@ static void act(void)
     if (count == 0 || (count < GUESTS_MOST && draw(&seed, 40) == 0))
         launch();
     struct guest *guest = &guests[draw(&seed, count)];
+    if (count == GUESTS_MOST && draw(&seed, 4) == 0) {
+        kill_guest(guest);
+        return;
+    }
     const uint64_t what = draw(&seed, 32);
     if (guest->now->phase == ENDED && what >= 6 && what < 24)
         reset(guest);

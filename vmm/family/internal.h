@@ -180,8 +180,8 @@ void family_wait_loads(struct cleave_family *family);
 
 /* ---- fork.c ---- */
 
-/* The fork itself; `asker`: the vCPU that asked for it by port, whose answer in a child is the
- * child's index, and 0 that of the others; or -1. */
+/* The fork itself; `asker`: the vCPU that asked for it by port, whose answer in a child is the child's index, while the
+ * others keep theirs; or -1. */
 int family_fork(struct cleave_family *family, struct machine *parent, unsigned count, bool paused, int asker,
                 struct cleave_fork_report *report, struct cleave_failure *failure);
 
