@@ -1,4 +1,6 @@
 /* libcleave: what comes out of a run on the caller's thread while it goes on, and what is left when it has ended. */
+#include "tests/support/rounds.h"
+
 #include <cleave/cleave.h>
 
 #include <check.h>
@@ -176,6 +178,49 @@ START_TEST(a_run_ends_at_its_deadline_though_nobody_reads_the_console)
 }
 END_TEST
 
+static void on_stop(void *context, const struct cleave_stop *told)
+{
+    (void)context;
+    stop = *told;
+}
+
+/* A run on the library's threads that is ended from here after some time, or has ended by then. */
+static void run_there(unsigned until, uint64_t ns)
+{
+    must(cleave_guest_begin_run(family, guest, until, on_stop, NULL, &failure));
+    nanosleep(&(struct timespec){.tv_nsec = (long)ns}, NULL);
+    cleave_guest_end_run(family, guest, CLEAVE_STOP_TIME);
+}
+
+/* The guest in pieces, from its start until it is ready and then until it ends. */
+static void run_in_pieces(unsigned round, enum cleave_stop_reason last)
+{
+    for (unsigned piece = 0; piece == 0 || stop.reason == CLEAVE_STOP_TIME; piece++) {
+        const uint64_t ns = 1 + (round * UINT64_C(7919) + piece * UINT64_C(104729)) % (200000 * (piece + 1));
+        if (round % 2)
+            run(CLEAVE_UNTIL_READY, ns);
+        else
+            run_there(CLEAVE_UNTIL_READY, ns);
+    }
+    ck_assert_msg(stop.reason == last, "round %u: stop %d, not %d", round, stop.reason, last);
+}
+
+START_TEST(no_stop_is_lost_in_runs_however_short)
+{
+    struct cleave_checkpoint_report checkpoint;
+    struct cleave_reset_report reset;
+    launch_target("x");
+    must(cleave_guest_checkpoint(family, guest, &checkpoint, &failure));
+    for (unsigned round = 0; round < rounds(2000, 200); round++) {
+        run_in_pieces(round, CLEAVE_STOP_READY);
+        run_in_pieces(round, CLEAVE_STOP_EXIT);
+        ck_assert_uint_eq(stop.value, 'x');
+        must(cleave_guest_reset(family, guest, CLEAVE_RESET_PAUSED, &reset, &failure));
+    }
+    cleave_family_free(family);
+}
+END_TEST
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -188,6 +233,7 @@ int main(void)
     tcase_add_test(tests, the_first_entry_of_a_run_has_its_time);
     tcase_add_test(tests, a_snapshot_is_done_while_a_guest_runs);
     tcase_add_test(tests, a_run_ends_at_its_deadline_though_nobody_reads_the_console);
+    tcase_add_test(tests, no_stop_is_lost_in_runs_however_short);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
