@@ -351,8 +351,8 @@ void cleave_family_interrupt(struct cleave_family *family);
 int cleave_guest_begin_run(struct cleave_family *family, uint64_t guest, unsigned until, cleave_stop_fn *done,
                            void *context, struct cleave_failure *failure);
 
-/* Ends that run with this reason (TIME or INTERRUPT): the guest is paused, and done() called before this returns. Does
- * nothing where there is no such guest or run. */
+/* Ends that run with this reason (TIME or INTERRUPT), or with what the guest itself has stopped at just then: the guest
+ * is paused or has ended, and done() called before this returns. Does nothing where there is no such guest or run. */
 void cleave_guest_end_run(struct cleave_family *family, uint64_t guest, enum cleave_stop_reason reason);
 
 /* Returns when every vCPU has stopped. Pausing a paused guest and resuming a running one change nothing and succeed.

@@ -185,10 +185,24 @@ bool outlet_add(struct outlet *o, const char *bytes, size_t length)
     return taken;
 }
 
+/* Under the lock. */
+static bool is_full(const struct outlet *o, size_t level)
+{
+    return o->length >= level && !o->failed;
+}
+
+bool outlet_is_full(struct outlet *o, size_t level)
+{
+    pthread_mutex_lock(&o->lock);
+    const bool full = is_full(o, level);
+    pthread_mutex_unlock(&o->lock);
+    return full;
+}
+
 void outlet_wait(struct outlet *o, size_t level, const atomic_bool *go)
 {
     pthread_mutex_lock(&o->lock);
-    while (o->length >= level && !o->failed && atomic_load(go)) {
+    while (is_full(o, level) && atomic_load(go)) {
         const struct timespec until = later(0, WAIT_NS);
         pthread_cond_clockwait(&o->taken, &o->lock, CLOCK_MONOTONIC, &until);
     }

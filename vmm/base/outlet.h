@@ -32,6 +32,9 @@ bool outlet_end(struct outlet *outlet, unsigned seconds);
 /* Adds the bytes whole, or where there is no room for them none: false. After a failure they are dropped: true. */
 bool outlet_add(struct outlet *outlet, const char *bytes, size_t length);
 
+/* So many bytes are buffered, or more, and writing has not failed. */
+bool outlet_is_full(struct outlet *outlet, size_t level);
+
 /* Waits while *go until less than `level` bytes are buffered, or writing has failed. Looks at *go every 5 ms. */
 void outlet_wait(struct outlet *outlet, size_t level, const atomic_bool *go);
 

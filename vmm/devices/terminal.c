@@ -68,6 +68,11 @@ void terminal_free(struct terminal *t)
     free(t);
 }
 
+bool terminal_is_full(struct terminal *t)
+{
+    return t->outlet && outlet_is_full(t->outlet, LEVEL);
+}
+
 void terminal_wait(struct terminal *t, const atomic_bool *go)
 {
     if (t->outlet)

@@ -20,6 +20,9 @@ struct terminal *terminal_new(int fd);
 /* Writes out what is buffered, giving up when the reader takes nothing for five seconds. NULL is allowed. */
 void terminal_free(struct terminal *terminal);
 
+/* terminal_wait() would wait. */
+bool terminal_is_full(struct terminal *terminal);
+
 /* Waits for room, while *go. To be called before terminal_write() by who can wait, without any lock. */
 void terminal_wait(struct terminal *terminal, const atomic_bool *go);
 

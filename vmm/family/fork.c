@@ -95,8 +95,8 @@ static int build_child(struct forking *f, unsigned i, int asker)
     f->vms[i] = NULL;
     machine_take_devices(child, state);
     console_begin(&child->console, &state->line);
-    for (int v = 0; asker >= 0 && v < (int)state->cpus; v++)
-        child->fork_results[v] = v == asker ? i + 1 : 0;
+    if (asker >= 0)
+        child->fork_results[asker] = i + 1;
     if (family_inherit_saved(f->family, child, f->parent, f->failure) < 0 ||
         view_share(&child->memory.view, &f->parent->memory.view, f->failure) < 0 ||
         memory_project(&child->memory, child->memory.window, f->failure) < 0 ||

@@ -117,7 +117,7 @@ int freeze(struct freezing *f, struct cleave_failure *failure)
     end_phase(f, CLEAVE_FORK_STOP);
     int result = in_pause(f, failure);
     uint64_t resume = clock_ns(), end = resume;
-    if (machine->state == CLEAVE_RUNNING) {
+    if (machine->state == CLEAVE_RUNNING && !report_has_stop(machine)) {
         vm_start(machine->vm);
         uint64_t entered = vm_wait_entered(machine->vm, resume);
         end = entered > resume ? entered : resume;

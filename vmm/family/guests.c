@@ -82,7 +82,7 @@ int cleave_guest_pause(struct cleave_family *family, uint64_t guest, struct clea
         return -1;
     if (machine->state == CLEAVE_PAUSED)
         return 0;
-    family_pause(family, machine, NULL);
+    family_pause_or_end(family, machine, NULL);
     return 0;
 }
 
@@ -154,7 +154,7 @@ int cleave_guest_registers(struct cleave_family *family, uint64_t guest, struct 
     vm_stop(machine->vm);
     int result = machine_registers(machine, registers, failure);
     *count = machine->vm->cpus;
-    if (machine->state == CLEAVE_RUNNING)
+    if (machine->state == CLEAVE_RUNNING && !report_has_stop(machine))
         vm_start(machine->vm);
     return result;
 }

@@ -88,7 +88,8 @@ void family_report_started(struct cleave_family *family, struct machine *machine
 void family_end(struct cleave_family *family, struct machine *machine, enum cleave_end end, uint32_t exit_code,
                 const struct cleave_crash *crash);
 
-/* Stops a guest that runs, and tells so, PAUSED and the end of its run: `stop`, or INTERRUPT where that is NULL. */
+/* Stops a guest that runs, and tells so, PAUSED and the end of its run: what the guest itself has stopped at by then,
+ * else `stop`, or INTERRUPT where that is NULL. */
 void family_pause(struct cleave_family *family, struct machine *machine, const struct cleave_stop *stop);
 
 /* Tells who waits for the machine's run, if anybody does, that it is over. */
@@ -112,10 +113,13 @@ int family_fail_snapshot(const struct snapshot_error *error, struct cleave_failu
  * Returns -1. */
 int family_blame_lost_file(struct machine *machine, struct cleave_failure *failure);
 
-/* ---- reports.c: all of these look at every posted report first ---- */
+/* ---- reports.c: all but the second look at every posted report first ---- */
 
 /* Looks at every posted report now. Safe to call any time. */
 void family_take_reports(struct cleave_family *family);
+
+/* family_pause() for who wants it from outside: where the guest ends by itself just then, it ends instead. */
+void family_pause_or_end(struct cleave_family *family, struct machine *machine, const struct cleave_stop *stop);
 
 /* The guest, if it still has its memory: live, or ended with a checkpoint; else NULL with GuestNotFound. */
 struct machine *family_find_held(struct cleave_family *family, uint64_t id, struct cleave_failure *failure);
@@ -176,8 +180,8 @@ void family_wait_loads(struct cleave_family *family);
 
 /* ---- fork.c ---- */
 
-/* The fork itself; `asker`: the vCPU that asked for it by port, whose answer in a child is the
- * child's index, and 0 that of the others; or -1. */
+/* The fork itself; `asker`: the vCPU that asked for it by port, whose answer in a child is the child's index, while the
+ * others keep theirs; or -1. */
 int family_fork(struct cleave_family *family, struct machine *parent, unsigned count, bool paused, int asker,
                 struct cleave_fork_report *report, struct cleave_failure *failure);
 

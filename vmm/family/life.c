@@ -10,8 +10,10 @@ void family_report_started(struct cleave_family *family, struct machine *machine
     if (machine->started)
         return;
     machine->started = true;
+    /* Where this thread is to run the only vCPU itself, nobody has entered yet. */
+    const uint64_t entered = vm_wait_entered(machine->vm, 1);
     const struct cleave_event event = {
-        .kind = CLEAVE_EVENT_STARTED, .guest = machine->id, .timestamp_ns = vm_wait_entered(machine->vm, 1)};
+        .kind = CLEAVE_EVENT_STARTED, .guest = machine->id, .timestamp_ns = entered ? entered : clock_ns()};
     family_emit(family, &event);
 }
 
@@ -62,11 +64,13 @@ void family_end_run(struct machine *machine, const struct cleave_stop *stop)
 
 void family_pause(struct cleave_family *family, struct machine *machine, const struct cleave_stop *stop)
 {
-    static const struct cleave_stop interrupt = {.reason = CLEAVE_STOP_INTERRUPT};
+    struct cleave_stop own = {.reason = CLEAVE_STOP_INTERRUPT};
     vm_stop(machine->vm);
+    /* What the guest has stopped at just now is not lost, or it would be run on to wait for what has been. */
+    const bool stopped = report_take_stop(machine, &own);
     machine->state = CLEAVE_PAUSED;
     family_emit_plain(family, machine, CLEAVE_EVENT_PAUSED);
-    family_end_run(machine, stop ? stop : &interrupt);
+    family_end_run(machine, stop && !stopped ? stop : &own);
 }
 
 /* How a run ended by the guest's end. */

@@ -4,8 +4,6 @@
  */
 #include "vmm/family/internal.h"
 
-#include "vmm/base/bell.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -56,10 +54,10 @@ static int prepare(struct load *load, struct cleave_failure *failure)
 static void read_by_thread(void *argument)
 {
     struct load *load = argument;
-    const int bell = load->family->bell;
+    struct mailbox *mailbox = &load->family->mailbox;
     load->failed = snapshot_chain_load(&load->chain, load->memory, &load->cancel, &load->error) < 0;
     atomic_store(&load->ended, true);
-    bell_ring(bell);
+    mailbox_ring(mailbox);
 }
 
 static void load_free(struct load *load)

@@ -23,7 +23,9 @@ static void look_at(struct cleave_family *family, struct machine *machine)
     const struct cleave_event event = {
         .kind = CLEAVE_EVENT_OVERLAY_LIMIT, .guest = machine->id, .timestamp_ns = clock_ns(), .overlay_bytes = bytes};
     family_emit(family, &event);
-    family_end_run(machine, &(struct cleave_stop){.reason = CLEAVE_STOP_INTERRUPT});
+    struct cleave_stop stop = {.reason = CLEAVE_STOP_INTERRUPT};
+    report_take_stop(machine, &stop); /* where it has stopped by itself just now, that is how its run has ended */
+    family_end_run(machine, &stop);
 }
 
 /* A guest whose window is its own layer has no overlay: nobody shares what it writes. */

@@ -32,7 +32,7 @@ static void fork_for(struct cleave_family *family, struct machine *machine, unsi
     vm_stop(machine->vm);
     machine->fork_results[vcpu] = done ? 0 : FORK_REFUSED;
     machine->vm->vcpus[vcpu].waiting = false;
-    if (machine->state == CLEAVE_RUNNING)
+    if (machine->state == CLEAVE_RUNNING && !report_has_stop(machine))
         vm_start(machine->vm);
 }
 
@@ -85,6 +85,15 @@ void family_take_reports(struct cleave_family *family)
     struct machine *machine;
     while ((machine = mailbox_take(&family->mailbox)))
         take_report(family, machine);
+}
+
+void family_pause_or_end(struct cleave_family *family, struct machine *machine, const struct cleave_stop *stop)
+{
+    vm_stop(machine->vm);
+    if (report_has_end(machine))
+        family_take_reports(family);
+    else
+        family_pause(family, machine, stop);
 }
 
 struct machine *family_find_held(struct cleave_family *family, uint64_t id, struct cleave_failure *failure)

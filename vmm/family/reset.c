@@ -80,6 +80,7 @@ static void stay_paused(struct cleave_family *family, struct machine *machine, s
     machine->state = CLEAVE_PAUSED;
     log_warning("guest %" PRIu64 " is paused: it could not be reset", machine->id);
     family_emit_plain(family, machine, CLEAVE_EVENT_PAUSED);
+    family_end_run(machine, &(struct cleave_stop){.reason = CLEAVE_STOP_INTERRUPT});
 }
 
 /* The guest, if it has something to return to. */

@@ -5,7 +5,6 @@
  */
 #include "vmm/family/internal.h"
 
-#include "vmm/base/bell.h"
 #include "vmm/base/clock.h"
 
 #include <errno.h>
@@ -45,21 +44,25 @@ void cleave_guest_end_run(struct cleave_family *family, uint64_t guest, enum cle
     const struct cleave_stop stop = {.reason = reason};
     struct machine *machine = family_find_live(family, guest, NULL);
     if (machine && machine->run.done)
-        family_pause(family, machine, &stop);
+        family_pause_or_end(family, machine, &stop);
 }
 
 /* A run on this thread. */
 struct here {
     struct cleave_family *family;
-    struct machine *machine;
-    uint64_t deadline_ns; /* 0: none */
+    struct machine *machine; /* NULL once it has ended */
+    uint64_t deadline_ns;    /* 0: none */
     bool ended;
     struct cleave_stop *stop;
 };
 
+/* The machine is there still; an ended one may be forgotten after this. */
 static void on_stop(void *context, const struct cleave_stop *stop)
 {
     struct here *here = context;
+    if (here->machine->vm)
+        vm_leave_caller(here->machine->vm);
+    here->machine = NULL;
     here->ended = true;
     *here->stop = *stop;
 }
@@ -127,9 +130,11 @@ static void look_at_time(struct here *here)
             return;
         stop.reason = CLEAVE_STOP_TIME;
     }
-    family_pause(here->family, here->machine, &stop);
+    family_pause_or_end(here->family, here->machine, &stop);
 }
 
+/* Whoever has something for this thread kicks it once it is entered as the runner; what came before is taken up before
+ * the guest is entered. So is what vCPU 0 itself has reported, for which it leaves the guest. */
 static void run_here(struct here *here)
 {
     struct cleave_family *family = here->family;
@@ -139,16 +144,17 @@ static void run_here(struct here *here)
     set_timer(here);
     vm_enter_caller(machine->vm, runner);
     family_start(family, machine);
-    while (look_at_time(here), !here->ended) {
+    for (;;) {
         atomic_store(&runner->attention, false);
+        cleave_family_dispatch(family);
+        look_at_time(here);
+        if (here->ended)
+            break;
         if (vm_caller_can_run(machine->vm))
             vm_run_caller(machine->vm);
         else
             wait_for_bell(here);
-        cleave_family_dispatch(family);
     }
-    if (machine->vm)
-        vm_leave_caller(machine->vm);
     stop_timer(here);
     kick_leave(runner);
 }
@@ -177,6 +183,5 @@ int cleave_guest_run(struct cleave_family *family, uint64_t guest, unsigned unti
 void cleave_family_interrupt(struct cleave_family *family)
 {
     atomic_store(&family->interrupted, true);
-    bell_ring(family->bell);
-    kick(&family->mailbox.runner);
+    mailbox_ring(&family->mailbox);
 }

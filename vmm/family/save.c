@@ -9,7 +9,6 @@
 #include "vmm/family/freeze.h"
 #include "vmm/family/internal.h"
 
-#include "vmm/base/bell.h"
 #include "vmm/base/bitmap.h"
 #include "vmm/base/clock.h"
 #include "vmm/machine/saved_state.h"
@@ -281,17 +280,17 @@ static void on_progress(void *context, uint64_t done, uint64_t total)
         return;
     save->told_ns = now;
     atomic_store(&save->progress, true);
-    bell_ring(save->family->bell);
+    mailbox_ring(&save->family->mailbox);
 }
 
 static void write_file(void *argument)
 {
     struct save *save = argument;
-    const int bell = save->family->bell;
+    struct mailbox *mailbox = &save->family->mailbox;
     save->told_ns = clock_ns();
     save->failed = snapshot_save(&save->job, &save->result, &save->error) < 0;
     atomic_store(&save->ended, true);
-    bell_ring(bell);
+    mailbox_ring(mailbox);
 }
 
 static void emit(const struct save *save, enum cleave_event_kind kind, const char *reason)

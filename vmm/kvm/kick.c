@@ -16,7 +16,14 @@ void kick_eat(void)
 {
     const sigset_t set = only_kick();
     const struct timespec at_once = {0};
-    sigtimedwait(&set, NULL, &at_once);
+    while (sigtimedwait(&set, NULL, &at_once) > 0) {
+    }
+}
+
+bool kick_is_pending(void)
+{
+    sigset_t pending;
+    return sigpending(&pending) == 0 && sigismember(&pending, CLEAVE_KICK_SIGNAL) == 1;
 }
 
 void kick_enter(struct kick_target *target)

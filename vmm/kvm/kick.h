@@ -13,8 +13,11 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-/* Takes a pending kick away from this thread, if there is one. */
+/* Takes every pending kick away from this thread: real-time signals queue, and may be several. */
 void kick_eat(void);
+
+/* There is one. */
+bool kick_is_pending(void);
 
 /* The thread of a caller that runs a vCPU itself, for others to kick. Zero-initialized there is none. */
 struct kick_target {

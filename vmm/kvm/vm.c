@@ -313,6 +313,11 @@ void vm_run_caller(struct vm *vm)
     complete_io(vcpu);
 }
 
+bool vm_caller_may_wait(const struct vm *vm)
+{
+    return atomic_load(&vm->go) && !atomic_load(&vm->caller->attention) && !kick_is_pending();
+}
+
 static bool is_running(struct vcpu *vcpu)
 {
     pthread_mutex_lock(&vcpu->vm->lock);

@@ -114,6 +114,9 @@ void vm_enter_caller(struct vm *vm, struct kick_target *target);
 void vm_run_caller(struct vm *vm);
 void vm_leave_caller(struct vm *vm);
 
+/* From an exit of vCPU 0 on the caller's thread: nobody wants it back yet, be it by a timer. */
+bool vm_caller_may_wait(const struct vm *vm);
+
 /* vCPU 0 could run: it is neither halted nor ended nor waiting. */
 static inline bool vm_caller_can_run(const struct vm *vm)
 {

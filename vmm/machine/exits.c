@@ -12,6 +12,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+
+#define CONSOLE_WAIT_NS 1000000
 
 static void count(_Atomic uint64_t *counter)
 {
@@ -90,6 +93,18 @@ static void note_unknown_port(struct machine *machine, unsigned port)
     complain_of_port(machine, port);
 }
 
+/* A console that nobody reads is waited for. On a thread of its own a vCPU does that until it is to stop; on the
+ * caller's it has to come back as well when the caller's time is over. */
+static void put_console(struct vcpu *vcpu, uint8_t byte)
+{
+    static const atomic_bool no_longer = false;
+    struct machine *machine = machine_of(vcpu);
+    const bool callers = vcpu->index == 0 && vcpu->vm->caller;
+    while (callers && terminal_is_full(machine->console.terminal) && vm_caller_may_wait(vcpu->vm))
+        nanosleep(&(struct timespec){.tv_nsec = CONSOLE_WAIT_NS}, NULL);
+    console_put(&machine->console, &byte, 1, callers ? &no_longer : &vcpu->vm->go);
+}
+
 /* One element of an `out`. False: the vCPU must stop. */
 static bool port_out(struct vcpu *vcpu, unsigned port, uint32_t value)
 {
@@ -118,7 +133,7 @@ static bool port_out(struct vcpu *vcpu, unsigned port, uint32_t value)
         note_unknown_port(machine, port);
     }
     if (printed)
-        console_put(&machine->console, &byte, 1, &vcpu->vm->go);
+        put_console(vcpu, byte);
     return true;
 }
 

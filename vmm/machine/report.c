@@ -25,11 +25,18 @@ void mailbox_post(struct mailbox *mailbox, struct machine *machine)
         mailbox->first = machine;
     }
     pthread_mutex_unlock(&mailbox->lock);
-    if (!ring || kick_is_mine(&mailbox->runner))
-        return; /* the owner looks by itself when it comes out of the guest */
+    if (kick_is_mine(&mailbox->runner)) { /* the owner itself, which looks before it enters the guest again */
+        atomic_store(&mailbox->runner.attention, true);
+        return;
+    }
+    if (ring)
+        mailbox_ring(mailbox);
+}
+
+void mailbox_ring(struct mailbox *mailbox)
+{
     bell_ring(mailbox->bell);
-    if (atomic_load(&mailbox->runner.present))
-        kick(&mailbox->runner);
+    kick(&mailbox->runner);
 }
 
 struct machine *mailbox_take(struct mailbox *mailbox)
@@ -174,6 +181,14 @@ bool report_has_end(struct machine *machine)
     bool reported = machine->report.end != CLEAVE_END_NONE;
     pthread_mutex_unlock(&machine->report.lock);
     return reported;
+}
+
+bool report_has_stop(struct machine *machine)
+{
+    pthread_mutex_lock(&machine->report.lock);
+    bool stopped = machine->report.stopped;
+    pthread_mutex_unlock(&machine->report.lock);
+    return stopped;
 }
 
 uint32_t report_take_fork(struct machine *machine, unsigned vcpu)

@@ -22,6 +22,9 @@ struct mailbox {
     struct kick_target runner; /* the owner, while it runs a vCPU itself and does not listen to the bell */
 };
 
+/* Has the owner look, by the bell or by a kick. Any thread, and signal handlers. */
+void mailbox_ring(struct mailbox *mailbox);
+
 void mailbox_init(struct mailbox *mailbox, int bell);
 void mailbox_destroy(struct mailbox *mailbox);
 void mailbox_post(struct mailbox *mailbox, struct machine *machine);
@@ -64,6 +67,9 @@ bool report_has_end(struct machine *machine);
 
 /* Forgets what belongs to a life that is undone, and starts with so many halted vCPUs. */
 void report_reset(struct machine *machine, unsigned halted);
+
+/* There is a stop that has not been taken: the guest is not to go on before it has been. */
+bool report_has_stop(struct machine *machine);
 
 /* The stop that was reported, once; false: none. */
 bool report_take_stop(struct machine *machine, struct cleave_stop *stop);
