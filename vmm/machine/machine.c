@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 struct machine *machine_new(uint64_t id, struct store *store, struct terminal *terminal, struct mailbox *mailbox,
@@ -146,6 +147,7 @@ int machine_return(struct machine *machine, struct cleave_failure *failure)
         if (return_vcpu(machine, i, failure) < 0)
             return -1;
     machine_take_devices(machine, state);
+    memcpy(machine->fork_results, machine->instant.fork_results, sizeof machine->fork_results);
     return 0;
 }
 
@@ -215,6 +217,7 @@ void machine_set_birth(struct machine *machine, enum cleave_reset_target kind, s
         .has_identity = true,
         .identity = *identity,
     };
+    memcpy(machine->instant.fork_results, machine->fork_results, sizeof machine->fork_results);
     memory_set_birth(&machine->memory);
 }
 
@@ -225,5 +228,6 @@ void machine_set_checkpoint(struct machine *machine, struct machine_state *state
         .kind = CLEAVE_RESET_TO_CHECKPOINT,
         .state = machine_state_get(state),
     };
+    memcpy(machine->instant.fork_results, state->fork_results, sizeof state->fork_results);
     memory_set_instant(&machine->memory);
 }

@@ -35,7 +35,8 @@ struct identity {
 
 /* The instant that a reset returns the guest to, but for its memory's part (memory/memory.h). */
 struct instant {
-    struct machine_state *state; /* one owner of it is this instant; NULL: there is none, and no reset */
+    struct machine_state *state;           /* one owner of it is this instant; NULL: there is none, and no reset */
+    uint32_t fork_results[GUEST_MAX_CPUS]; /* as the machine's; a child's are not those of the state it was made of */
     enum cleave_reset_target kind;
     bool has_identity; /* a fork's child: written into its memory at birth, over what the view has */
     struct identity identity;
