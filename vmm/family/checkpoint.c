@@ -23,7 +23,7 @@ int cleave_guest_checkpoint(struct cleave_family *family, uint64_t guest, struct
     bool moved = freezing.spare && result == 0;
     freeze_end(&freezing);
     store_settle(&family->store);
-    if (moved)
+    if (moved && family->config.ready_vms)
         pool_prepare(family->pool, 1);
     return result;
 }

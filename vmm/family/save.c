@@ -203,7 +203,7 @@ static int capture(struct save *save, struct machine *machine, struct cleave_fai
     bool moved = freezing.spare && frozen;
     freeze_end(&freezing);
     store_settle(&family->store);
-    if (moved)
+    if (moved && family->config.ready_vms)
         pool_prepare(family->pool, 1);
     return result;
 }

@@ -129,7 +129,7 @@ void vcpu_state_free(struct vcpu_state *state);
 
 /*
  * Save and restore; the vCPU must be stopped, with no I/O of its last exit left to complete. -1 with *failure that
- * names the part. The order within is significant: see the comments in kvm.c. `run` is the vCPU's shared page.
+ * names the part. The order within is significant: see the comments in vcpu_state.c. `run` is the vCPU's shared page.
  */
 int vcpu_state_save(const struct kvm *kvm, int vcpu, struct kvm_run *run, struct vcpu_state *state,
                     struct cleave_failure *failure);
