@@ -207,9 +207,9 @@ START_TEST(run_reports_four_ways_for_each_number_of_pages)
             char name[32];
 
             snprintf(name, sizeof(name), "%s_%u", figure_names[k], pages[i]);
-            check_figure(figures, name, 2);
+            check_figure(figures, name, 2 * 10); /* executions in a round */
             snprintf(name, sizeof(name), "%s_%u", baseline_names[k], pages[i]);
-            check_figure(baselines, name, 2);
+            check_figure(baselines, name, 2 * 10);
         }
     ck_assert_uint_eq(json_object_size(figures), 8);
     ck_assert_uint_eq(json_object_size(baselines), 8);

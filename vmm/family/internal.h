@@ -115,7 +115,7 @@ int family_blame_lost_file(struct machine *machine, struct cleave_failure *failu
 
 /* ---- reports.c: all but the second look at every posted report first ---- */
 
-/* Looks at every posted report now. Safe to call any time. */
+/* Looks at every report that is posted now, once each. Safe to call any time. */
 void family_take_reports(struct cleave_family *family);
 
 /* family_pause() for who wants it from outside: where the guest ends by itself just then, it ends instead. */

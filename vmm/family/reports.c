@@ -80,11 +80,14 @@ static void take_report(struct cleave_family *family, struct machine *machine)
         family_pause(family, machine, &stop);
 }
 
+/* Those that are there now. A guest that reports without rest has rung the bell again, and others get their turn. */
 void family_take_reports(struct cleave_family *family)
 {
-    struct machine *machine;
-    while ((machine = mailbox_take(&family->mailbox)))
-        take_report(family, machine);
+    for (size_t left = mailbox_count(&family->mailbox); left; left--) {
+        struct machine *machine = mailbox_take(&family->mailbox);
+        if (machine)
+            take_report(family, machine);
+    }
 }
 
 void family_pause_or_end(struct cleave_family *family, struct machine *machine, const struct cleave_stop *stop)

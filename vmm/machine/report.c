@@ -7,6 +7,7 @@
 void mailbox_init(struct mailbox *mailbox, int bell)
 {
     *mailbox = (struct mailbox){.bell = bell};
+    mailbox->last = &mailbox->first;
     pthread_mutex_init(&mailbox->lock, NULL);
 }
 
@@ -21,8 +22,10 @@ void mailbox_post(struct mailbox *mailbox, struct machine *machine)
     bool ring = !machine->report.posted;
     if (ring) {
         machine->report.posted = true;
-        machine->report.next = mailbox->first;
-        mailbox->first = machine;
+        machine->report.next = NULL;
+        *mailbox->last = machine;
+        mailbox->last = &machine->report.next;
+        mailbox->count++;
     }
     pthread_mutex_unlock(&mailbox->lock);
     if (kick_is_mine(&mailbox->runner)) { /* the owner itself, which looks before it enters the guest again */
@@ -39,12 +42,23 @@ void mailbox_ring(struct mailbox *mailbox)
     kick(&mailbox->runner);
 }
 
+size_t mailbox_count(struct mailbox *mailbox)
+{
+    pthread_mutex_lock(&mailbox->lock);
+    size_t count = mailbox->count;
+    pthread_mutex_unlock(&mailbox->lock);
+    return count;
+}
+
 struct machine *mailbox_take(struct mailbox *mailbox)
 {
     pthread_mutex_lock(&mailbox->lock);
     struct machine *machine = mailbox->first;
     if (machine) {
         mailbox->first = machine->report.next;
+        if (!mailbox->first)
+            mailbox->last = &mailbox->first;
+        mailbox->count--;
         machine->report.posted = false;
     }
     pthread_mutex_unlock(&mailbox->lock);

@@ -18,7 +18,8 @@ struct machine;
 struct mailbox {
     int bell; /* base/bell.h; rung when a machine is posted */
     pthread_mutex_t lock;
-    struct machine *first;     /* under lock */
+    struct machine *first, **last; /* the longest posted first; under lock, as is the next */
+    size_t count;
     struct kick_target runner; /* the owner, while it runs a vCPU itself and does not listen to the bell */
 };
 
@@ -29,7 +30,10 @@ void mailbox_init(struct mailbox *mailbox, int bell);
 void mailbox_destroy(struct mailbox *mailbox);
 void mailbox_post(struct mailbox *mailbox, struct machine *machine);
 
-/* One of them, taken out; NULL: none. */
+/* How many are in it. */
+size_t mailbox_count(struct mailbox *mailbox);
+
+/* The one that was posted first, taken out; NULL: none. */
 struct machine *mailbox_take(struct mailbox *mailbox);
 
 /* The machine is in it. */
