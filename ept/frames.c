@@ -294,7 +294,9 @@ uint64_t pt_frames_references(const struct pt_frames *frames, uint64_t hpa)
 {
     uint64_t references = 0;
 
-    for (unsigned level = 1; level <= PT_HUGE_LEVEL; level++)
+    /* From the largest down: a split counts the parts before it gives up the whole, at once, so that whoever does not find
+     * the whole any more finds a part. */
+    for (unsigned level = PT_HUGE_LEVEL; level >= 1; level--)
         references += pt_frames_count(frames, hpa, level);
     return references;
 }
